@@ -1,0 +1,42 @@
+# Two commands set everything up on a fresh machine: `make design` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SCAFFOLD := CC(=O)N{4-9}c1ccc(F)cc1
+
+.PHONY: design test lint verify bench clean
+
+design: $(VENV)/.installed  ## new molecules around a pinned scaffold, with the bundled model
+	$(BIN)/seqdiff design smiles "$(SCAFFOLD)" --n 64 --out designs.csv --out designs.sdf --out designs.png
+
+test: $(VENV)/.installed-dev  ## all tests
+	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+lint: $(VENV)/.installed-dev  ## style, types, layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+verify: $(VENV)/.installed-dev  ## the longer evidence behind docs/results.md
+	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m benchmarks.exactness
+	$(BIN)/python -m benchmarks.pins
+
+bench: $(VENV)/.installed-dev  ## sampling speed against the plain way and the floor
+	$(BIN)/python -m benchmarks.sampling
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; try: make PYTHON=python3.12 design")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(VENV)/bin/python pyproject.toml requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e .
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e ".[dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis designs.csv designs.sdf designs.png

@@ -1,0 +1,1 @@
+"""Front ends: thin, no science here."""

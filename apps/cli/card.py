@@ -1,0 +1,49 @@
+"""The model card: what a checkpoint is, what it was trained on, and how well it did."""
+
+import json
+from dataclasses import asdict
+
+from seqdiff.checkpoint import Checkpoint
+from seqdiff.schedules import schedule_to_config
+from seqdiff.training.config import TrainingConfig
+from seqdiff.training.data import EncodedData
+
+
+def model_card(name: str, domain: str, checkpoint: Checkpoint, data: EncodedData, config: TrainingConfig) -> str:
+    """Markdown from the run's own records; no figure in it is written by hand."""
+    metrics = checkpoint.metrics
+    size = sum(p.numel() for p in checkpoint.denoiser.parameters())
+    files = data.provenance.get("files", [])
+    lines = [
+        f"# {name}",
+        "",
+        f"A masked-diffusion denoiser for {domain}: {size / 1e6:.2f}M parameters, {len(checkpoint.alphabet)} tokens, "
+        f"rows of at most {checkpoint.max_length} tokens, classes: {', '.join(checkpoint.label_names) or 'none'}.",
+        "",
+        "## Training",
+        "",
+        f"- {metrics.get('training_hours')} hours on {metrics.get('device')}, {metrics.get('steps'):,} steps, "
+        f"{metrics.get('rows_seen'):,} rows and {metrics.get('tokens_seen'):,} tokens seen",
+        f"- {int((~data.held_out).sum()):,} training rows, {int(data.held_out.sum()):,} held out; "
+        f"sha256 of the encoded data {metrics.get('data_sha256')}",
+        *[
+            f"- {file['file']} (class {file['label']}): {file['new_molecules']:,} rows, sha256 {file['sha256']}"
+            for file in files
+        ],
+        "",
+        "## Held-out bound",
+        "",
+        *[
+            f"- {key.removeprefix('bound/')}: {value:.4f} ± {metrics['error/' + key.removeprefix('bound/')]:.4f} nats per token"
+            for key, value in metrics.items()
+            if key.startswith("bound/")
+        ],
+        "",
+        "## Configuration",
+        "",
+        "```json",
+        json.dumps({**asdict(config), "schedule": schedule_to_config(checkpoint.process.schedule)}, indent=1),
+        "```",
+        "",
+    ]
+    return "\n".join(lines)

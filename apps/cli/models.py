@@ -1,0 +1,47 @@
+"""`seqdiff models`: what is bundled."""
+
+import json
+import sys
+
+from rich.console import Console
+from rich.table import Table
+
+from domains.registry import bundled_models
+from seqdiff.checkpoint import load_checkpoint
+
+
+def run(as_json: bool) -> None:
+    rows = []
+    for name, folder in bundled_models().items():
+        checkpoint = load_checkpoint(folder)
+        size = sum(path.stat().st_size for path in folder.iterdir())
+        rows.append(
+            {
+                "name": name,
+                "domain": checkpoint.alphabet.name,
+                "parameters": sum(p.numel() for p in checkpoint.denoiser.parameters()),
+                "classes": list(checkpoint.label_names),
+                "max_length": checkpoint.max_length,
+                "megabytes": round(size / 1e6, 1),
+                "metrics": checkpoint.metrics,
+            }
+        )
+    if as_json:
+        json.dump({"models": rows}, sys.stdout)
+        sys.stdout.write("\n")
+        return
+    table = Table(show_edge=False)
+    for column in ("model", "domain", "parameters", "classes", "longest", "size", "trained"):
+        table.add_column(column)
+    for row in rows:
+        hours = row["metrics"].get("training_hours")
+        table.add_row(
+            row["name"],
+            row["domain"],
+            f"{row['parameters'] / 1e6:.1f}M",
+            ", ".join(row["classes"]) or "–",
+            f"{row['max_length']} tokens",
+            f"{row['megabytes']} MB",
+            f"{hours:.1f} h on {row['metrics'].get('device', '?')}" if hours else "–",
+        )
+    Console().print(table)

@@ -1,0 +1,45 @@
+"""What a position may hold: the simplest hard constraint, compiled to one table.
+
+Shapes: B rows, L length, K distinct sets, V vocabulary, R queried rows, P queried positions.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from seqdiff.condition import Unconditional
+from seqdiff.errors import ConditionError
+
+
+@dataclass(frozen=True)
+class TokenSets(Unconditional):
+    """A Condition: each position holds a token of its set; positions are independent, so draws stay independent.
+
+    Attributes:
+        log_allowed: (K, V) float64, 0 where a set has a token and −∞ elsewhere.
+        index: (B, L) int64, the set of each position, or None if all have set 0.
+    """
+
+    log_allowed: Tensor
+    index: Tensor | None = None
+
+    @classmethod
+    def banning(cls, vocabulary: int, banned: frozenset[int], device="cpu") -> "TokenSets":
+        """Every free position may hold all but the banned tokens. Raises ConditionError if nothing is left."""
+        log_allowed = torch.zeros(1, vocabulary, dtype=torch.float64, device=device)
+        log_allowed[0, sorted(banned)] = float("-inf")
+        if len(banned) >= vocabulary:
+            raise ConditionError("every token is banned: nothing can fill a free position")
+        return cls(log_allowed)
+
+    def tilt(self, logits: Tensor, rows: Tensor | None, positions: Tensor | None) -> Tensor:
+        """logits (R, P, V) + log 1[allowed]. Where the model gives every allowed token mass 0, all allowed are alike."""
+        if self.index is None:
+            log_allowed = self.log_allowed[0]
+        else:
+            index = self.index if rows is None else self.index[rows]
+            log_allowed = self.log_allowed[index if positions is None else index.gather(1, positions)]
+        tilted = logits.double() + log_allowed
+        nothing = ~torch.isfinite(tilted).any(-1, keepdim=True)
+        return torch.where(nothing, log_allowed.expand_as(tilted), tilted)

@@ -1,0 +1,98 @@
+"""The molecule domain as `domains.design` sees it: `template`, `finish`, `write`, `encode_training_data`, `evaluate`."""
+
+from pathlib import Path
+
+from constraints.template import Canvas, Template
+from domains.smiles.data import Source, encode_files
+from domains.smiles.pins import pinned_atoms, pins_kept
+from domains.smiles.template import parse_template
+from seqdiff.alphabet import Alphabet
+from seqdiff.checkpoint import Checkpoint
+from seqdiff.errors import ConfigError
+from seqdiff.training.config import from_table
+from seqdiff.training.data import EncodedData
+
+SUFFIXES = (".csv", ".smi", ".sdf", ".jsonl", ".png")
+TABLE_COLUMNS = ("qed", "sa", "logp", "weight", "rings", "novel", "bound")
+
+
+def template(text: str, alphabet: Alphabet) -> Template:
+    """Read a template text. Raises TemplateError with the place marked."""
+    return parse_template(text, alphabet)
+
+
+def finish(tokens: list[str], canvas: Canvas, alphabet: Alphabet, known) -> dict:
+    """What is said of one design: the fields of `domains.design.Design` that are the domain's.
+
+    Args:
+        known: the training set as hashes (`load_known`), or None.
+    """
+    from domains.smiles.properties import describe
+
+    pinned = canvas.pinned.tolist()
+    wanted = [alphabet.tokens[i] if pin else None for i, pin in zip(canvas.tokens.tolist(), pinned, strict=True)]
+    molecule = describe("".join(tokens))
+    novel = None if known is None or molecule.canonical is None else molecule.canonical not in known
+    return {
+        "sequence": "".join(tokens),
+        "canonical": molecule.canonical,
+        "valid": molecule.valid,
+        "reason": molecule.reason,
+        "pins_kept": pins_kept(tokens, pinned, wanted) if any(pinned) else True,
+        "pinned_atoms": pinned_atoms(tokens, pinned),
+        "metrics": {**molecule.metrics, "novel": novel},
+    }
+
+
+def load_known(checkpoint: Checkpoint):
+    """Hashes of the molecules the model was trained on, None if the checkpoint has none."""
+    from domains.smiles.novelty import KnownMolecules
+
+    path = checkpoint.folder / "known.safetensors" if checkpoint.folder else None
+    return KnownMolecules.load(path) if path and path.is_file() else None
+
+
+def write(path: Path, designs) -> None:
+    """Write designs as .csv, .smi, .sdf, .jsonl or .png."""
+    from domains.smiles.writers import write as write_file
+
+    write_file(path, designs)
+
+
+def encode_training_data(table: dict, base: Path) -> EncodedData:
+    """Read the `[data]` table of a training configuration; relative paths are taken from the configuration's folder."""
+    parameters = dict(table)
+    files = parameters.pop("files", None)
+    if not isinstance(files, list) or not files:
+        raise ConfigError('data.files: expected a list of { path = "…", label = "…" }, got ' + repr(files))
+    sources = [from_table(Source, entry, f"data.files[{i}]") for i, entry in enumerate(files)]
+    sources = [Source(str((base / source.path).resolve()), source.label) for source in sources]
+    allowed = {"max_length", "min_count", "held_out_percent"}
+    if unknown := set(parameters) - allowed:
+        raise ConfigError(f"data.{sorted(unknown)[0]}: unknown key; expected files, {', '.join(sorted(allowed))}")
+    return encode_files(sources, **parameters)
+
+
+def training_extras(data: EncodedData, folder: Path) -> None:
+    """Write beside a trained checkpoint what evaluation and novelty need: hashes and statistics, no molecule."""
+    import numpy as np
+
+    from domains.smiles.metrics import Reference
+    from domains.smiles.novelty import KnownMolecules
+
+    def decoded(chosen) -> list[str]:
+        return [data.alphabet.decode(data.tokens[data.offsets[i] : data.offsets[i + 1]]) for i in np.flatnonzero(chosen)]
+
+    KnownMolecules.from_smiles(decoded(~data.held_out)).save(folder / "known.safetensors")
+    for label, name in enumerate(data.label_names or ("all",)):
+        reference = Reference.from_smiles(decoded(data.held_out & (data.labels == label))[:2000])
+        (folder / f"reference-{name}.json").write_text(reference.to_json())
+
+
+def evaluate(designs, checkpoint: Checkpoint, label: str | None) -> dict:
+    """Metrics of a set of free designs, with their denominators; `domains.smiles.metrics` says how."""
+    from domains.smiles.metrics import Reference, evaluate_set
+
+    path = checkpoint.folder / f"reference-{label}.json" if checkpoint.folder and label else None
+    reference = Reference.from_json(path.read_text()) if path and path.is_file() else None
+    return evaluate_set([design.sequence for design in designs], load_known(checkpoint), reference)

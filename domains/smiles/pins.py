@@ -1,0 +1,98 @@
+"""Were the pinned atoms kept? Checked on the molecular graph, not on the string.
+
+Equal tokens are not enough: in `CC{3}N` a gap that reads `(C)` moves the bond of N to a pinned carbon, and a stray
+ring label could join what was apart. The atoms of a SMILES are numbered in the order in which they are written,
+so that the map from the template's atoms to the design's is known and nothing has to be searched.
+"""
+
+NOT_ATOMS = set("-=#$:/\\~().0123456789%")
+
+
+def is_atom(token: str) -> bool:
+    return token[0] not in NOT_ATOMS
+
+
+def pinned_atoms(tokens: list[str], pinned: list[bool]) -> tuple[int, ...]:
+    """Indices, in the order of writing, of the atoms that stand on pinned positions."""
+    flags = [pin for token, pin in zip(tokens, pinned, strict=True) if is_atom(token)]
+    return tuple(i for i, pin in enumerate(flags) if pin)
+
+
+def pins_kept(tokens: list[str], pinned: list[bool], template_tokens: list[str | None]) -> bool:
+    """Whether every pinned fragment stands unchanged in the design, atom by atom and bond by bond.
+
+    The template is read with each gap as one atom `*`. Its pinned atoms, mapped in order, must have the same element,
+    charge, isotope, hydrogens, aromaticity and chirality in the design; each of their bonds the same type; and
+    within a connected pinned fragment no bond may be new. Fragments may touch one another.
+
+    Args:
+        tokens: the design.
+        pinned: which of its positions are pinned.
+        template_tokens: the pinned token of each position, None in gaps.
+    """
+    from rdkit import Chem, rdBase
+
+    if any(pin and token != wanted for token, pin, wanted in zip(tokens, pinned, template_tokens, strict=True)):
+        return False
+    collapsed = _gaps_as_atoms(template_tokens)
+    with rdBase.BlockLogs():
+        design = Chem.MolFromSmiles("".join(tokens), sanitize=False)
+        template = Chem.MolFromSmiles("".join(token for token, _ in collapsed), sanitize=False)
+    if design is None or template is None:
+        return False
+    ours = pinned_atoms([token for token, _ in collapsed], [not gap for _, gap in collapsed])
+    theirs = pinned_atoms(tokens, pinned)
+    return _same_fragments(template, ours, design, theirs)
+
+
+def _same_fragments(template, ours: tuple[int, ...], design, theirs: tuple[int, ...]) -> bool:
+    image = dict(zip(ours, theirs, strict=True))
+    fragment = _components(template, ours)
+    for a in ours:
+        if _atom(template.GetAtomWithIdx(a)) != _atom(design.GetAtomWithIdx(image[a])):
+            return False
+        for b in ours:
+            before = template.GetBondBetweenAtoms(a, b)
+            after = design.GetBondBetweenAtoms(image[a], image[b])
+            if before is not None and (after is None or before.GetBondType() != after.GetBondType()):
+                return False
+            if before is None and after is not None and fragment[a] == fragment[b]:
+                return False
+    return True
+
+
+def _atom(atom) -> tuple:
+    hydrogens = atom.GetNumExplicitHs() if atom.GetNoImplicit() else None
+    return (
+        atom.GetAtomicNum(),
+        atom.GetFormalCharge(),
+        atom.GetIsotope(),
+        atom.GetIsAromatic(),
+        atom.GetChiralTag(),
+        hydrogens,
+    )
+
+
+def _components(molecule, atoms: tuple[int, ...]) -> dict[int, int]:
+    """Atom → number of its connected component among `atoms`."""
+    import networkx as nx
+
+    graph = nx.Graph()
+    graph.add_nodes_from(atoms)
+    inside = set(atoms)
+    for bond in molecule.GetBonds():
+        a, b = bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()
+        if a in inside and b in inside:
+            graph.add_edge(a, b)
+    return {atom: c for c, component in enumerate(nx.connected_components(graph)) for atom in component}
+
+
+def _gaps_as_atoms(template_tokens: list[str | None]) -> list[tuple[str, bool]]:
+    """(token, whether it stands for a gap): each run of None becomes one atom `*`."""
+    out: list[tuple[str, bool]] = []
+    for token in template_tokens:
+        if token is not None:
+            out.append((token, False))
+        elif not out or not out[-1][1]:
+            out.append(("*", True))
+    return out

@@ -1,0 +1,156 @@
+"""Driving a sampling loop: the only place where a denoiser is called.
+
+A loop yields queries and is sent p(x0 | x_t) under its condition. The plain `sample` drives one loop; `generate`
+draws many rows of mixed lengths, in batches of equal length.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from seqdiff.condition import Condition, Unconditional
+from seqdiff.draws import probabilities
+from seqdiff.errors import ConfigError
+from seqdiff.processes.absorbing import Absorbing
+from seqdiff.samplers.absorbing import Loop, ancestral, event_driven
+from seqdiff.samplers.confidence import confidence_ordered
+from seqdiff.samplers.state import Query, State
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """A named sampling loop.
+
+    Attributes:
+        loop: (state, process, condition, steps=…) → generator of queries.
+        uses_steps: whether T matters.
+        certificate: "exact" (law of the T-step process), "any-order" (no discretisation) or "heuristic".
+        summary: one line for people who choose.
+    """
+
+    loop: Callable[..., Loop]
+    uses_steps: bool
+    certificate: str
+    summary: str
+
+
+def _first_hitting(state, process, condition, steps=None):
+    return event_driven(state, process, condition, None)
+
+
+SAMPLERS = {
+    "event-driven": Sampler(event_driven, True, "exact", "the T-step law, visiting only the steps that reveal something"),
+    "first-hitting": Sampler(_first_hitting, False, "any-order", "one reveal a pass, no discretisation error"),
+    "ancestral": Sampler(ancestral, True, "exact", "the T-step law, step by step: the reference"),
+    "confidence": Sampler(confidence_ordered, True, "heuristic", "surest positions first: few steps, another law"),
+}
+
+
+def get_sampler(name: str) -> Sampler:
+    """Raises ConfigError for an unknown name."""
+    if name not in SAMPLERS:
+        raise ConfigError(f"sampler: expected one of {', '.join(SAMPLERS)}; got {name!r}")
+    return SAMPLERS[name]
+
+
+@dataclass(frozen=True)
+class DrawOptions:
+    """How p(x0 | x_t) is sharpened before a draw; 1 and 1 leave the model's law."""
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+
+    def __post_init__(self):
+        if not self.temperature > 0:
+            raise ConfigError(f"temperature: expected more than 0, got {self.temperature}")
+        if not 0 < self.top_p <= 1:
+            raise ConfigError(f"top_p: expected more than 0, at most 1, got {self.top_p}")
+
+
+@torch.no_grad()
+def answer(denoiser, query: Query, condition: Condition, options: DrawOptions) -> Tensor:
+    """p(x0 | x_t) under the condition, (R, P, V) float64: one pass of the denoiser."""
+    logits = denoiser(query.x_t, query.t, query.label, None, query.positions)
+    return probabilities(condition.tilt(logits, query.rows, query.positions), options.temperature, options.top_p)
+
+
+def drive(loop: Loop, reply: Callable[[Query], Tensor]) -> State:
+    """Run a loop to its end, answering each query."""
+    try:
+        query = next(loop)
+        while True:
+            query = loop.send(reply(query))
+    except StopIteration as end:
+        return end.value
+
+
+def sample(
+    denoiser,
+    process: Absorbing,
+    state: State,
+    sampler: str = "event-driven",
+    steps: int = 128,
+    condition: Condition | None = None,
+    options: DrawOptions | None = None,
+    watch: Callable[[State], None] | None = None,
+) -> State:
+    """Fill every mask of `state`; rows have one length. `watch` sees the state before each pass."""
+    condition, options = condition or Unconditional(), options or DrawOptions()
+
+    def reply(query: Query) -> Tensor:
+        if watch is not None:
+            watch(query.state)
+        return answer(denoiser, query, condition, options)
+
+    return drive(get_sampler(sampler).loop(state, process, condition, steps=steps), reply)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows of one length that go through the denoiser together: their places in the request and their noise."""
+
+    index: Tensor
+    tokens: Tensor
+
+
+def batches_by_length(canvases: Sequence[Tensor], batch_size: int) -> list[Batch]:
+    """Rows of equal length together, at most batch_size: no padding, and the result does not depend on the batch."""
+    by_length: dict[int, list[int]] = {}
+    for i, canvas in enumerate(canvases):
+        by_length.setdefault(len(canvas), []).append(i)
+    return [
+        Batch(torch.tensor(chunk), torch.stack([canvases[i] for i in chunk]))
+        for _, rows in sorted(by_length.items())
+        for chunk in (rows[j : j + batch_size] for j in range(0, len(rows), batch_size))
+    ]
+
+
+def generate(
+    denoiser,
+    process: Absorbing,
+    canvases: Sequence[Tensor],
+    seed: int,
+    condition_of: Callable[[Tensor], Condition] = lambda index: Unconditional(),
+    label: int | None = None,
+    batch_size: int = 64,
+    first_sample: int = 0,
+    device: str = "cpu",
+    **how,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Fill the masks of n canvases of mixed lengths; yields (index (B,), tokens (B, L)) batch by batch.
+
+    Args:
+        canvases: n tensors (L_i,) of ids with masks where something is to be drawn.
+        condition_of: index (B,) of a batch's rows → its Condition.
+        first_sample: number of the first row in the noise; row i is sample first_sample + i whatever the batches.
+        how: `sampler`, `steps`, `options`, `watch` of `sample`.
+    """
+    run = partial(sample, denoiser, process, **how)
+    for batch in batches_by_length(canvases, batch_size):
+        tokens = batch.tokens.to(device)
+        classes = None if label is None else torch.full((len(tokens),), label, dtype=torch.int64, device=device)
+        state = State.start(tokens, seed, batch.index + first_sample, classes)
+        yield batch.index, run(state, condition=condition_of(batch.index)).tokens.cpu()

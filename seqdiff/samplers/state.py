@@ -1,0 +1,85 @@
+"""The explicit state of a sampling loop, and what a loop asks of whoever drives it.
+
+Shapes: B rows, L length, R queried rows, P queried positions, V vocabulary.
+"""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from seqdiff.noise import Stream, uniform
+
+
+@dataclass(frozen=True)
+class State:
+    """B sequences on their way from noise to data. Every field is per row, so rows may be split, joined and reordered.
+
+    Attributes:
+        tokens: (B, L) int64, x_t.
+        step: (B,) int64, how many steps (or events) of its loop a row has done.
+        seed, sample, slot: (B,) int64, the row's place in the noise (`seqdiff.noise`).
+        log_weight: (B,) float64, log of the accumulated importance weight; 0 unless a condition is corrected for.
+        label: (B,) int64 class for the denoiser, or None for "any".
+    """
+
+    tokens: Tensor
+    step: Tensor
+    seed: Tensor
+    sample: Tensor
+    slot: Tensor
+    log_weight: Tensor
+    label: Tensor | None = None
+
+    @classmethod
+    def start(cls, tokens: Tensor, seed: int, sample: Tensor, label: Tensor | None = None) -> "State":
+        """Rows at the beginning: tokens (B, L) as drawn from the prior, with pins in place."""
+        zeros = torch.zeros(len(tokens), dtype=torch.int64, device=tokens.device)
+        return cls(tokens, zeros, zeros + seed, sample.to(tokens.device), zeros, zeros.double(), label)
+
+    def put(self, tokens: Tensor, step: Tensor, log_weight: Tensor | None = None) -> "State":
+        """The next state: new tokens and steps, weights added."""
+        weight = self.log_weight if log_weight is None else self.log_weight + log_weight
+        return replace(self, tokens=tokens, step=step, log_weight=weight)
+
+    def noise(self, step, position: Tensor, stream: Stream) -> Tensor:
+        """Uniform noise (B, P) of the rows at `position` (P,) or (B, P) and `step` (an integer, (B, 1) or (B, P))."""
+        seed, sample, slot = (field.unsqueeze(-1) for field in (self.seed, self.sample, self.slot))
+        return uniform(seed, sample, step, position, stream, slot, device=self.tokens.device)
+
+    def rows(self, index: Tensor) -> "State":
+        """The rows of `index`, in its order."""
+        fields = {name: value if value is None else value[index] for name, value in vars(self).items()}
+        return State(**fields)
+
+    @staticmethod
+    def cat(states: list["State"]) -> "State":
+        """States of one length, joined."""
+        columns = zip(*(vars(state).values() for state in states), strict=True)
+        return State(*(None if column[0] is None else torch.cat(column) for column in columns))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Query:
+    """A loop asks for p(x0 | x_t); the answer is (R, P, V) float64 probabilities under the condition.
+
+    Attributes:
+        state: where the loop stands; whoever drives it may watch.
+        rows: (R,) int64 rows of the state that are asked for, None for all.
+        t: (R,) float64 time of each of them.
+        positions: (R, P) int64 positions asked for, None for all L.
+    """
+
+    state: State
+    rows: Tensor | None
+    t: Tensor
+    positions: Tensor | None
+
+    @property
+    def x_t(self) -> Tensor:
+        return self.state.tokens if self.rows is None else self.state.tokens[self.rows]
+
+    @property
+    def label(self) -> Tensor | None:
+        label = self.state.label
+        return label if label is None or self.rows is None else label[self.rows]

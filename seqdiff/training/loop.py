@@ -1,0 +1,215 @@
+"""The training loop: one visible loop over batches that are a function of (seed, step).
+
+`kill -9` at any time and the same command goes on from the last checkpoint with the numbers of an unbroken run:
+data order, times, masks and class dropout are functions of (seed, step), and the rest is in `train.safetensors`.
+Several processes (torchrun or accelerate launch) share every batch row by row and add their gradients.
+"""
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from seqdiff.errors import TrainingError
+from seqdiff.likelihood import held_out_bound
+from seqdiff.noise import Stream, uniform
+from seqdiff.objective import draw_corruption, masked_cross_entropy
+from seqdiff.processes.absorbing import Absorbing
+from seqdiff.training.config import TrainingConfig
+from seqdiff.training.data import Batches, EncodedData
+from seqdiff.training.state import Ema, load_state, make_optimizers, save_state, set_rate
+
+LOG_EVERY = 10
+
+
+@dataclass
+class Progress:
+    """Where a run stands. `seconds` counts the time spent in steps over all restarts."""
+
+    step: int = 0
+    rows_seen: int = 0
+    tokens_seen: int = 0
+    seconds: float = 0.0
+
+
+def rate_factor(step: int, steps: int, warmup: int, hold: float) -> float:
+    """Linear warm-up, then 1 until `hold` · steps, then a half cosine to 0 at `steps`."""
+    if step < warmup:
+        return (step + 1) / warmup
+    start = max(warmup, hold * steps)
+    if step < start:
+        return 1.0
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - start) / max(1.0, steps - start))))
+
+
+def train(
+    model: nn.Module,
+    process: Absorbing,
+    data: EncodedData,
+    config: TrainingConfig,
+    out: Path,
+    device: str = "cpu",
+    report: Callable[[dict], None] = lambda record: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> tuple[nn.Module, Progress]:
+    """Train, or go on training, in the folder `out`; returns (averaged model, progress).
+
+    Args:
+        report: called with every record that goes to `out/log.jsonl`.
+        stop: asked after each step; True writes a checkpoint and returns early (a time limit, Ctrl-C).
+
+    Raises TrainingError for an empty training set, a loss that is not finite, a full disk, a checkpoint of another run.
+    """
+    run = config.run
+    rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    if world > 1 and not dist.is_initialized():
+        dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+    out.mkdir(parents=True, exist_ok=True)
+    model = model.to(device)
+    ema = Ema(model, config.optimizer.ema)
+    optimizers = make_optimizers(model, config.optimizer)
+    progress, identity = Progress(), {"data": data.digest(), "seed": run.seed, "batch_tokens": run.batch_tokens}
+    state_path, log_path = out / "train.safetensors", out / "log.jsonl"
+    if state_path.exists():
+        saved = load_state(state_path, model, ema, optimizers, device)
+        if saved["identity"] != identity:
+            raise TrainingError(
+                f"{state_path} belongs to another run: it has {saved['identity']}, this configuration {identity}; "
+                "choose another folder"
+            )
+        progress = Progress(**saved["progress"])
+    if rank == 0:
+        _truncate_log(log_path, progress.step)
+    batches = Batches(data, run.batch_tokens, run.seed, run.bucket, run.passes)
+    held_out = held_out_groups(data, run.eval_rows, device)
+    network = torch.compile(model, dynamic=True) if run.compile else model
+    autocast = torch.autocast(device.split(":")[0], torch.bfloat16) if run.precision == "bf16" else nullcontext()
+
+    def checkpoint():
+        if rank == 0:
+            save_state(state_path, model, ema, optimizers, {"progress": vars(progress), "identity": identity})
+
+    check_every = LOG_EVERY if device.startswith("cuda") else 1  # looking at a number there means waiting for it
+    epoch_number, epoch = -1, []
+    for step in range(progress.step, run.steps):
+        started = time.perf_counter()
+        epoch_number, epoch, batch = _batch_of_step(batches, step, epoch_number, epoch)
+        x_0, label, t, x_t = _corrupted(process, data, batch, step, run, device, rank, world)
+        set_rate(optimizers, rate_factor(step, run.steps, config.optimizer.warmup, config.optimizer.hold))
+        lengths = None if run.bucket == 1 else (x_0 != data.alphabet.pad).sum(-1)
+        with autocast:
+            logits = network(x_t, t, label, lengths)
+        loss = masked_cross_entropy(process, logits, x_0, x_t, t).sum() / run.batch_tokens
+        loss.backward()
+        loss = loss.detach()
+        if world > 1:
+            _add_over_processes([p.grad for p in model.parameters() if p.grad is not None] + [loss])
+        norm = nn.utils.clip_grad_norm_(model.parameters(), config.optimizer.clip)
+        if (step + 1) % check_every == 0:
+            _check_finite(step, loss, norm, state_path)
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        ema.update(model, step)
+        progress.step = step + 1
+        progress.rows_seen += len(batch)
+        progress.tokens_seen += int(data.lengths[batch].sum())
+        progress.seconds += time.perf_counter() - started
+        last, figures = progress.step == run.steps, {}
+        if progress.step % run.eval_every == 0 or last:
+            figures = evaluate(ema.model, process, held_out, data.label_names)
+        if rank == 0 and (progress.step % LOG_EVERY == 0 or last or figures):
+            record = {"step": progress.step, "loss": float(loss), "norm": float(norm), "rows": progress.rows_seen}
+            record |= figures | {"seconds": round(progress.seconds, 2)}
+            with log_path.open("a") as log:
+                log.write(json.dumps(record) + "\n")
+            report(record)
+        stopping = stop()
+        if progress.step % run.checkpoint_every == 0 or last or stopping:
+            _check_finite(step, loss, norm, state_path)
+            checkpoint()
+        if stopping:
+            break
+    return ema.model, progress
+
+
+def held_out_groups(data: EncodedData, rows_per_class: int, device) -> dict[int, tuple[list[Tensor], list[Tensor]]]:
+    """Class → (rows, labels) of held-out rows in groups of equal length; always the same rows."""
+    groups: dict[int, tuple[list[Tensor], list[Tensor]]] = {}
+    for label in sorted({int(y) for y in data.labels}):
+        chosen = data.held_out & (data.labels == label) & (data.lengths > 0)
+        rows = data.rows_of(chosen, rows_per_class)
+        tensors = [data.rows(group, int(data.lengths[group[0]])).to(device) for group in rows]
+        labels = [torch.full((len(x),), label, dtype=torch.int64, device=device) for x in tensors]
+        if tensors:
+            groups[label] = (tensors, labels)
+    return groups
+
+
+def evaluate(model: nn.Module, process: Absorbing, held_out: dict, names: tuple[str, ...]) -> dict[str, float]:
+    """Held-out bound in nats a token, per class, with standard errors."""
+    record = {}
+    for label, (rows, labels) in held_out.items():
+        name = names[label] if names else "all"
+        mean, error = held_out_bound(model, process, rows, labels).per_token()
+        record |= {f"bound/{name}": mean, f"error/{name}": error}
+    return record
+
+
+def _batch_of_step(batches: Batches, step: int, number: int, epoch: list):
+    """The batch of a step. All epochs have as many batches, since they hold the same lengths."""
+    if not epoch:
+        epoch = batches.epoch(0)
+        number = 0
+        if not epoch:
+            raise TrainingError("training data: expected at least one row that is not held out, got none")
+    wanted = step // len(epoch)
+    if wanted != number:
+        epoch, number = batches.epoch(wanted), wanted
+    return number, epoch, epoch[step % len(epoch)]
+
+
+def _corrupted(process, data, batch, step, run, device, rank, world):
+    """This process's rows of the batch: (x_0, label, t, x_t). Noise belongs to a row's place in the whole batch."""
+    x_0 = _send(data.rows(batch, int(data.lengths[batch].max())), device)
+    sample = torch.arange(len(batch), device=device)
+    t, x_t = draw_corruption(process, x_0, run.seed, step, sample)
+    x_t = torch.where(x_0 == data.alphabet.pad, x_0, x_t)
+    label = _send(torch.from_numpy(data.labels[batch].astype("int64")), device)
+    dropped = uniform(run.seed, sample, step, 0, Stream.LABEL, device=device) < run.label_dropout
+    label = torch.where(dropped, len(data.label_names), label)
+    return tuple(tensor[rank::world] for tensor in (x_0, label, t, x_t))
+
+
+def _send(tensor: Tensor, device: str) -> Tensor:
+    """The tensor on the device. To a GPU it goes from pinned memory, while the GPU is still at earlier work."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.startswith("cuda") else tensor.to(device)
+
+
+def _check_finite(step: int, loss: Tensor, norm: Tensor, state_path: Path) -> None:
+    """Raises TrainingError. Once a weight is not finite every later loss is not, so it may be asked now and then."""
+    if not (math.isfinite(loss.item()) and math.isfinite(norm.item())):
+        raise TrainingError(
+            f"step {step}: the loss is {loss.item()} and the gradient norm {norm.item()}; nothing was overwritten: "
+            f"{state_path} holds the last good checkpoint. Lower optimizer.lr or use precision = 'fp32'"
+        )
+
+
+def _add_over_processes(tensors: list[Tensor]) -> None:
+    for tensor in tensors:
+        dist.all_reduce(tensor)
+
+
+def _truncate_log(path: Path, step: int) -> None:
+    """Drop records of steps after the checkpoint: they will be made again."""
+    if path.exists():
+        records = [line for line in path.read_text().splitlines() if json.loads(line)["step"] <= step]
+        path.write_text("".join(line + "\n" for line in records))
