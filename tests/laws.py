@@ -10,10 +10,11 @@ DRAWS = 50_000
 
 
 def ising() -> EnumeratedLaw:
-    """V = 3, L = 4: neighbours like to be equal, the ends like to differ, token 2 is rare."""
+    """V = 3, L = 4: neighbours like to be equal, the ends like to differ; fields break every symmetry (no ties)."""
 
     def weight(x):
-        return sum(1.2 * (a == b) for a, b in itertools.pairwise(x)) - 0.9 * (x[0] == x[-1]) - 0.5 * x.count(2)
+        pairs = sum(1.2 * (a == b) for a, b in itertools.pairwise(x)) - 0.9 * (x[0] == x[-1])
+        return pairs - 0.5 * x.count(2) + sum(0.07 * (i + 1) ** 0.5 * v for i, v in enumerate(x))
 
     return EnumeratedLaw.from_log_weights(3, 4, weight)
 

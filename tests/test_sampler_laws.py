@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-
 from laws import (
     DRAWS,
     LAWS,
@@ -13,7 +12,9 @@ from laws import (
     distribution_test,
     propagate,
 )
-from seqdiff.denoisers.exact import ExactDenoiser
+
+from seqdiff.condition import Unconditional
+from seqdiff.denoisers.exact import EnumeratedLaw, ExactDenoiser
 from seqdiff.processes.absorbing import Absorbing
 from seqdiff.samplers.confidence import confidence_ordered
 from seqdiff.samplers.drive import DrawOptions, answer, drive, sample
@@ -81,8 +82,6 @@ def test_confidence_order_draws_the_law_of_its_definition(name, steps, tau):
     law_T = propagate(law, start_of(law), confidence_kernel(law, grid(Cosine(), steps), tau), steps)
     state = State.start(torch.tensor([start_of(law)] * DRAWS), 5, torch.arange(DRAWS))
     process, condition_free = Absorbing(law.vocabulary, Cosine()), DrawOptions()
-    from seqdiff.condition import Unconditional
-
     loop = confidence_ordered(state, process, Unconditional(), steps, tau)
     end = drive(loop, lambda q: answer(ExactDenoiser(law), q, Unconditional(), condition_free))
     ok, message = distribution_test(end.tokens, *as_vector(law_T))
@@ -121,25 +120,23 @@ def test_the_T_step_law_tends_to_the_data_law():
 @pytest.mark.parametrize("sampler", ["ancestral", "event-driven", "first-hitting", "confidence"])
 @pytest.mark.parametrize("name", ["ising", "copies"])
 def test_a_planted_bias_of_3_percent_fails(name, sampler):
-    """The power of the test: the same draws from a law 0.03 away are told apart, for every sampler."""
-    law, steps = LAWS[name](), 200 if sampler in ("ancestral", "event-driven") else 1
-    if sampler == "confidence":
+    """The power of the test: a model that is 0.03 away in total variation is told apart through every sampler."""
+    law = LAWS[name]()
+    wrong = biased(law)
+    assert float((wrong.probability - law.probability).abs().sum()) / 2 == pytest.approx(0.03)
+    if sampler == "confidence":  # greedy order can hide a change of the law, so the bias is planted in the outcome
         steps = law.outcomes.shape[1]
-        target = propagate(law, start_of(law), confidence_kernel(law, grid(Linear(), steps)), steps)
-        wrong = biased_vector(*as_vector(target))
-        assert distribution_test(draw(law, sampler, steps), *as_vector(target))[0]
-        assert not distribution_test(draw(law, sampler, steps), *wrong)[0]
+        outcomes, probability = as_vector(propagate(law, start_of(law), confidence_kernel(law, grid(Linear(), steps)), steps))
+        moved = biased(EnumeratedLaw(outcomes, probability, law.vocabulary)).probability
+        assert not distribution_test(draw(law, sampler, steps), outcomes, moved)[0]
         return
-    tokens = draw(biased(law), sampler, steps, n=20_000 if sampler == "ancestral" else DRAWS)
-    ok, message = distribution_test(tokens, law.outcomes, law.probability)
+    steps = 3
+    if sampler == "first-hitting":
+        outcomes, probability = law.outcomes, law.probability
+    else:
+        outcomes, probability = as_vector(propagate(law, start_of(law), ancestral_kernel(law, grid(Linear(), steps)), steps))
+    ok, message = distribution_test(draw(wrong, sampler, steps), outcomes, probability)
     assert not ok, message
-
-
-def biased_vector(outcomes, probability):
-    moved = probability.clone()
-    moved[probability.argmax()] -= 0.03
-    moved[probability.argsort()[:2]] += 0.015
-    return outcomes, moved
 
 
 def test_a_loop_goes_on_from_any_saved_state():

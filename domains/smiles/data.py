@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import io
 import lzma
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -22,11 +23,18 @@ SMILES_COLUMNS = ("smiles", "canonical_smiles", "mol")
 def read_smiles(path: str | Path) -> Iterator[str]:
     """SMILES of a file: .smi (first word of a line), .csv / .tsv (column `smiles`), .sdf; each plain, .gz or .xz.
 
-    Raises ConfigError for a missing file, an unknown kind or a table without a SMILES column.
+    Raises ConfigError for a missing file, an unknown kind, a damaged file or a table without a SMILES column.
     """
     path = Path(path)
     if not path.is_file():
         raise ConfigError(f"molecules: expected a file at {path}, found none")
+    try:
+        yield from _read(path)
+    except (OSError, EOFError, lzma.LZMAError, zlib.error, csv.Error, UnicodeDecodeError) as error:
+        raise ConfigError(f"molecules: {path.name} cannot be read as what its name says; is it damaged? ({error})") from None
+
+
+def _read(path: Path) -> Iterator[str]:
     kind = [s for s in path.suffixes if s not in (".gz", ".xz")][-1:] or [""]
     raw = path.open("rb")
     stream = {".gz": gzip.open, ".xz": lzma.open}.get(path.suffix, lambda f: f)(raw)
@@ -79,7 +87,8 @@ def randomised(smiles: str, seed: int) -> str:
     """A SMILES of the same molecule written from a random atom in a random order, a function of (smiles, seed)."""
     from rdkit import Chem
 
-    return Chem.MolToRandomSmilesVect(Chem.MolFromSmiles(smiles), 1, randomSeed=seed)[0]
+    # RDKit leaves its generator as it is for a seed of 0, and the result would depend on the calls before
+    return Chem.MolToRandomSmilesVect(Chem.MolFromSmiles(smiles), 1, randomSeed=seed + 1)[0]
 
 
 def _canonical_chunk(chunk: list[str]) -> list[str | None]:

@@ -40,7 +40,7 @@ def confidence_ordered(
             confidence = p_x0.gather(-1, drawn.unsqueeze(-1)).squeeze(-1).log()
             if confidence_noise > 0:
                 u = state.noise(k.unsqueeze(-1), positions, Stream.CONFIDENCE)
-                confidence = confidence - confidence_noise * torch.log(-torch.log1p(-u).clamp(min=1e-300))
+                confidence = confidence - confidence_noise * (-torch.log1p(-u)).clamp(min=1e-300).log()  # + τ · Gumbel
             confidence = torch.where(real, confidence, float("-inf"))
             rank = confidence.argsort(dim=-1, descending=True, stable=True).argsort(dim=-1)
             kept = real & (rank < keep.unsqueeze(-1))

@@ -129,8 +129,7 @@ def train(
         if rank == 0 and (progress.step % LOG_EVERY == 0 or last or figures):
             record = {"step": progress.step, "loss": float(loss), "norm": float(norm), "rows": progress.rows_seen}
             record |= figures | {"seconds": round(progress.seconds, 2)}
-            with log_path.open("a") as log:
-                log.write(json.dumps(record) + "\n")
+            _append(log_path, record)
             report(record)
         stopping = stop()
         if progress.step % run.checkpoint_every == 0 or last or stopping:
@@ -208,8 +207,26 @@ def _add_over_processes(tensors: list[Tensor]) -> None:
         dist.all_reduce(tensor)
 
 
+def _append(path: Path, record: dict) -> None:
+    """One line of the log. Raises TrainingError if it cannot be written (a full disk)."""
+    try:
+        with path.open("a") as log:
+            log.write(json.dumps(record) + "\n")
+    except OSError as error:
+        raise TrainingError(
+            f"could not write {path} ({error.strerror}); free some disk space and run the same command again"
+        ) from None
+
+
 def _truncate_log(path: Path, step: int) -> None:
-    """Drop records of steps after the checkpoint: they will be made again."""
-    if path.exists():
-        records = [line for line in path.read_text().splitlines() if json.loads(line)["step"] <= step]
-        path.write_text("".join(line + "\n" for line in records))
+    """Drop records of steps after the checkpoint, which will be made again, and a line that a kill cut short."""
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text().splitlines():
+        try:
+            if json.loads(line)["step"] <= step:
+                kept.append(line)
+        except json.JSONDecodeError:
+            continue
+    path.write_text("".join(line + "\n" for line in kept))
