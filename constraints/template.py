@@ -4,6 +4,7 @@ A template becomes one *canvas* per sample: the lengths of its gaps are drawn fi
 diffusion; padding is never predicted), then pins and masks are laid out.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -29,15 +30,18 @@ class Gap:
     def __post_init__(self):
         if not 0 <= self.low <= self.high:
             raise ConditionError(f"gap: expected 0 ≤ low ≤ high, got {{{self.low}-{self.high}}}")
-        if self.weights is not None and (len(self.weights) != self.high - self.low + 1 or not sum(self.weights) > 0):
-            raise ConditionError(
-                f"gap: expected {self.high - self.low + 1} weights with a positive sum, got {len(self.weights)}"
-            )
+        lengths = self.high - self.low + 1
+        if self.weights is not None and (len(self.weights) != lengths or not _are_weights(self.weights)):
+            raise ConditionError(f"gap: expected {lengths} weights ≥ 0 with a positive sum, got {list(self.weights)}")
 
     def probability(self) -> Tensor:
         """π(ℓ), (high − low + 1,) float64."""
         weights = torch.tensor(self.weights or [1.0] * (self.high - self.low + 1), dtype=torch.float64)
         return weights / weights.sum()
+
+
+def _are_weights(values: tuple[float, ...]) -> bool:
+    return all(0 <= value < math.inf for value in values) and sum(values) > 0
 
 
 @dataclass(frozen=True)
@@ -87,8 +91,8 @@ class Template:
                 f"template: {low} to {high} tokens with its gaps, but the model was trained on at most {max_length}; "
                 "shorten the gaps or use another model"
             )
-        if high == 0:
-            raise ConditionError("template: expected at least one token or one gap that is not empty, got neither")
+        if low == 0:
+            raise ConditionError("template: nothing is pinned and every gap may be empty; let a gap have at least one token")
         if len(self.banned) >= vocabulary and any(gap.high for gap in self.gaps):
             raise ConditionError("template: every token is banned from the gaps, so that nothing can fill them")
 

@@ -227,8 +227,8 @@ def design(
     ready = time.perf_counter()
     done: list[Design] = []
     complete = True
-    progress(0, spec.n)
     try:
+        progress(0, spec.n)
         for batch in design_batches(task, watch):
             done += batch
             progress(len(done), spec.n)

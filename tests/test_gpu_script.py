@@ -11,8 +11,8 @@ from benchmarks import prepare
 from benchmarks.gpu import parts
 from benchmarks.gpu.__main__ import main
 from benchmarks.gpu.budget import Budget
-from benchmarks.gpu.sampling import event, plain
 from benchmarks.gpu.training import make_plan
+from benchmarks.ways import event, plain
 from seqdiff.alphabet import Alphabet
 from seqdiff.checkpoint import load_checkpoint
 from seqdiff.denoisers.exact import EnumeratedLaw, ExactDenoiser

@@ -23,7 +23,9 @@ def pins_kept(tokens: list[str], pinned: list[bool], template_tokens: list[str |
 
     The template is read with each gap as one atom `*`. Its pinned atoms, mapped in order, must have the same element,
     charge, isotope, hydrogens, aromaticity and chirality in the design; each of their bonds the same type; and
-    within a connected pinned fragment no bond may be new. Fragments may touch one another.
+    within a connected pinned fragment no bond may be new. Fragments may touch one another. Where a chiral atom has
+    more neighbours than in the template, as in `C[C@@H]{5}N` filled with `1CCC1`, the template does not say which
+    of the two forms it is, and either will do.
 
     Args:
         tokens: the design.
@@ -49,7 +51,8 @@ def _same_fragments(template, ours: tuple[int, ...], design, theirs: tuple[int, 
     image = dict(zip(ours, theirs, strict=True))
     fragment = _components(template, ours)
     for a in ours:
-        if _atom(template.GetAtomWithIdx(a)) != _atom(design.GetAtomWithIdx(image[a])):
+        wanted, found = template.GetAtomWithIdx(a), design.GetAtomWithIdx(image[a])
+        if _atom(wanted) != _atom(found) or not _same_chirality(wanted, found):
             return False
         for b in ours:
             before = template.GetBondBetweenAtoms(a, b)
@@ -68,9 +71,18 @@ def _atom(atom) -> tuple:
         atom.GetFormalCharge(),
         atom.GetIsotope(),
         atom.GetIsAromatic(),
-        atom.GetChiralTag(),
         hydrogens,
     )
+
+
+def _same_chirality(wanted, found) -> bool:
+    """RDKit's tag is relative to the order of the bonds, so that it can be compared among equally many of them only."""
+    from rdkit.Chem import ChiralType
+
+    before, after = wanted.GetChiralTag(), found.GetChiralTag()
+    if wanted.GetDegree() == found.GetDegree():
+        return before == after
+    return (before == ChiralType.CHI_UNSPECIFIED) == (after == ChiralType.CHI_UNSPECIFIED)
 
 
 def _components(molecule, atoms: tuple[int, ...]) -> dict[int, int]:

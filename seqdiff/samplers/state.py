@@ -49,8 +49,7 @@ class State:
 
     def rows(self, index: Tensor) -> "State":
         """The rows of `index`, in its order."""
-        fields = {name: value if value is None else value[index] for name, value in vars(self).items()}
-        return State(**fields)
+        return State(*(value if value is None else value[index] for value in vars(self).values()))  # type: ignore[arg-type]
 
     @staticmethod
     def cat(states: list["State"]) -> "State":

@@ -1,6 +1,7 @@
 """From a training configuration to a network and its process, and from a trained network to a checkpoint."""
 
 import torch
+from torch import nn
 
 from seqdiff.alphabet import Alphabet
 from seqdiff.checkpoint import Checkpoint
@@ -26,7 +27,7 @@ def process_for(config: TrainingConfig, alphabet: Alphabet) -> Absorbing:
     return Absorbing(alphabet.mask, schedule_from_config(config.schedule))
 
 
-def to_checkpoint(network: Transformer, process: Absorbing, data: EncodedData, metrics: dict) -> Checkpoint:
+def to_checkpoint(network: nn.Module, process: Absorbing, data: EncodedData, metrics: dict) -> Checkpoint:
     """The trained network with all that sampling needs; p(length | class) is counted over the training rows."""
     lengths, longest = data.lengths, int(data.lengths.max())
     counts = {
