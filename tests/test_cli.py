@@ -275,11 +275,6 @@ def test_models_are_listed(cli, model, monkeypatch):
     assert status == 0 and "tiny" in out and "zinc, chembl" in out and "40 tokens" in out and "0.5 h on ?" in out
 
 
-def test_the_bundled_models_can_be_listed(cli):
-    status, out, _ = cli("models", "--json")
-    assert status == 0 and list(json.loads(out)) == ["models"]
-
-
 def test_no_command_shows_the_help(cli):
     for words in ((), ("design",)):
         status, out, err = cli(*words)

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from seqdiff.errors import TrainingError
 from seqdiff.likelihood import held_out_bound
 from seqdiff.noise import Stream, uniform
-from seqdiff.objective import draw_corruption, masked_cross_entropy
+from seqdiff.objective import draw_corruption, training_loss
 from seqdiff.processes.absorbing import Absorbing
 from seqdiff.training.config import TrainingConfig
 from seqdiff.training.data import Batches, EncodedData
@@ -104,10 +104,10 @@ def train(
         epoch_number, epoch, batch = _batch_of_step(batches, step, epoch_number, epoch)
         x_0, label, t, x_t = _corrupted(process, data, batch, step, run, device, rank, world)
         set_rate(optimizers, rate_factor(step, run.steps, config.optimizer.warmup, config.optimizer.hold))
-        lengths = None if run.bucket == 1 else (x_0 != data.alphabet.pad).sum(-1)
+        lengths = (x_0 != data.alphabet.pad).sum(-1)
         with autocast:
-            logits = network(x_t, t, label, lengths)
-        loss = masked_cross_entropy(process, logits, x_0, x_t, t).sum() / run.batch_tokens
+            logits = network(x_t, t, label, None if run.bucket == 1 else lengths)
+        loss = training_loss(process, logits, x_0, x_t, lengths).sum() / run.batch_tokens
         loss.backward()
         loss = loss.detach()
         if world > 1:
