@@ -31,8 +31,9 @@ def draw_curve(log: list[dict], path: Path) -> None:
             lw=1.2,
             label=f"held-out bound, {name}",
         )
-    if loss:
-        axis.set_ylim(top=min(max(smooth), 2 * smooth[-1] + 0.5), bottom=0.9 * min(smooth))
+    shown = smooth + [r[f"bound/{name}"] for name in names for r in log if f"bound/{name}" in r]
+    if shown:
+        axis.set_ylim(0.95 * min(shown), min(max(shown), 2 * shown[-1] + 0.5))
     axis.set(xlabel="step", ylabel="nats per token")
     axis.spines[["top", "right"]].set_visible(False)
     axis.legend(frameon=False)

@@ -51,6 +51,7 @@ def check_outputs(domain: str, out: list[Path]) -> None:
 
 
 def with_progress(spec: DesignSpec, console: Console) -> Designs:
+    """`design` with a bar, which appears once the request has been found good."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -59,14 +60,19 @@ def with_progress(spec: DesignSpec, console: Console) -> Designs:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=False) as bar:
-        task = bar.add_task("designing", total=spec.n, rate="")
+    bar = Progress(*columns, console=console)
+    task = bar.add_task("designing", total=spec.n, rate="")
 
-        def progress(done: int, total: int) -> None:
-            speed = bar.tasks[0].speed
-            bar.update(task, completed=done, rate=f"{speed:.1f}/s" if speed else "")
+    def progress(done: int, total: int) -> None:
+        bar.start()
+        speed = bar.tasks[0].speed
+        bar.update(task, completed=done, rate=f"{speed:.1f}/s" if speed else "")
 
+    try:
         return design(spec, progress=progress)
+    finally:
+        if bar.live.is_started:
+            bar.stop()
 
 
 def document(answer: Designs) -> dict:

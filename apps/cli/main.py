@@ -88,16 +88,17 @@ def evaluate_smiles(
 
 @app.command(epilog="Example: seqdiff train smiles-small.toml --out runs/mine; the same command again goes on.")
 def train(
-    config: Annotated[Path, typer.Argument(help="TOML configuration, or the name of a preset (seqdiff train --help).")],
+    config: Annotated[Path, typer.Argument(help="TOML configuration, or a preset: smiles-small, smiles-tiny.")],
     out: Annotated[Path | None, typer.Option(help="Folder of the run.", show_default="runs/NAME")] = None,
     device: Annotated[str | None, typer.Option(help="cpu or cuda.", show_default="cuda if there is one")] = None,
     data: Annotated[Path | None, typer.Option(help="Folder the configuration's data paths start from.")] = None,
     max_minutes: Annotated[float | None, typer.Option(help="Stop with a checkpoint after this time.")] = None,
+    init: Annotated[str | None, typer.Option(help="Begin with the weights of this model (bundled name or path).")] = None,
 ):
     """Train a model, or go on where an earlier run of the same command stopped."""
     from apps.cli.train import run
 
-    run(config, out, device, data, max_minutes)
+    run(config, out, device, data, max_minutes, init)
 
 
 @app.command(epilog="Example: seqdiff models --json")

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from apps.cli.card import model_card
 from apps.cli.curve import draw_curve
-from domains.registry import DOMAINS, get_domain
+from domains.registry import DOMAINS, find_model, get_domain
+from seqdiff.checkpoint import load_checkpoint
 from seqdiff.errors import ConfigError
 from seqdiff.training.build import build, to_checkpoint
 from seqdiff.training.config import TrainingConfig, from_table
@@ -21,7 +22,14 @@ from seqdiff.training.data import EncodedData
 from seqdiff.training.loop import train
 
 
-def run(config_path: Path, out: Path | None, device: str | None, data_root: Path | None, max_minutes: float | None):
+def run(
+    config_path: Path,
+    out: Path | None,
+    device: str | None,
+    data_root: Path | None,
+    max_minutes: float | None,
+    init: str | None,
+):
     """Train or go on training; the run's folder holds data, log, curve, resumable state and the finished model."""
     table, path = read_config(config_path)
     domain, name = table.pop("domain", None), table.pop("name", path.stem)
@@ -36,17 +44,19 @@ def run(config_path: Path, out: Path | None, device: str | None, data_root: Path
     console = Console(stderr=True)
     data = load_data(domain, data_table, data_root or path.parent, out, console)
     network, process = build(config, data)
+    earlier_hours = start_from(network, data, init, domain) if init else 0.0
     size = sum(p.numel() for p in network.parameters())
     rows = int((~data.held_out).sum())
     console.print(f"{name}: {size / 1e6:.1f}M parameters, {rows:,} rows, {device}, run folder {out}", highlight=False)
     averaged, progress = with_progress(network, process, data, config, out, device, max_minutes, console)
-    log = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    log_path = out / "log.jsonl"
+    log = [json.loads(line) for line in log_path.read_text().splitlines()] if log_path.is_file() else []
     draw_curve(log, out / "loss.png")
     metrics = {
         "steps": progress.step,
         "rows_seen": progress.rows_seen,
         "tokens_seen": progress.tokens_seen,
-        "training_hours": round(progress.seconds / 3600, 3),
+        "training_hours": round(progress.seconds / 3600 + earlier_hours, 3),
         "device": torch.cuda.get_device_name() if device.startswith("cuda") else f"CPU ({torch.get_num_threads()} threads)",
         "data_sha256": data.digest(),
         **next(({k: v for k, v in r.items() if "/" in k} for r in reversed(log) if any("/" in k for k in r)), {}),
@@ -87,13 +97,23 @@ def load_data(domain: str, table: dict, root: Path, out: Path, console: Console)
     return data
 
 
+def start_from(network, data: EncodedData, init: str, domain: str) -> float:
+    """Give the network the weights of a checkpoint of the same size and alphabet; returns the hours it was trained."""
+    checkpoint = load_checkpoint(find_model(init, domain))
+    if checkpoint.alphabet != data.alphabet or checkpoint.denoiser.config != network.config:
+        raise ConfigError(
+            f"train: --init {init}: expected a model with the configuration's size and the data's tokens and classes, got "
+            f"{checkpoint.denoiser.config} over {len(checkpoint.alphabet)} tokens"
+        )
+    network.load_state_dict(checkpoint.denoiser.state_dict())
+    return float(checkpoint.metrics.get("training_hours", 0.0))
+
+
 def with_progress(network, process, data, config, out, device, max_minutes, console):
     columns = (
         TextColumn("{task.description}"),
-        BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[note]}"),
-        TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
     started, stopping, bounds = time.monotonic(), [], {}
@@ -108,7 +128,7 @@ def with_progress(network, process, data, config, out, device, max_minutes, cons
             bounds.update({k.removeprefix("bound/"): v for k, v in record.items() if k.startswith("bound/")})
             held_out = " ".join(f"{name} {value:.3f}" for name, value in bounds.items())
             rate = record["rows"] / max(record["seconds"], 1e-9)
-            note = f"loss {record['loss']:.3f} · held-out {held_out or '–'} nats/token · {rate:.0f} rows/s"
+            note = f"loss {record['loss']:.3f} · held-out {held_out or '–'} · {rate:.0f} rows/s"
             bar.update(task, completed=record["step"], note=note)
 
         return train(network, process, data, config, out, device, report, stop)
