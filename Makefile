@@ -18,10 +18,11 @@ lint: $(VENV)/.installed-dev  ## style, types, layers
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
-verify: $(VENV)/.installed-dev  ## the longer evidence behind docs/results.md
+DATA ?= ../shared/data
+verify: $(VENV)/.installed-dev  ## the longer evidence behind docs/results.md; DATA is the folder of the molecules
 	$(BIN)/python -m pytest -n 2
-	$(BIN)/python -m benchmarks.exactness
-	$(BIN)/python -m benchmarks.pins
+	$(BIN)/python -m benchmarks.pins --data $(DATA) --designs 10000
+	$(BIN)/seqdiff evaluate smiles --n 1000
 
 bench: $(VENV)/.installed-dev  ## sampling speed against the plain way and the floor
 	$(BIN)/python -m benchmarks.sampling

@@ -62,7 +62,7 @@ def main() -> None:
     total = tokens_kept = valid = atoms_kept = stolen = 0
     by_gap: dict[int, list[bool]] = defaultdict(list)
     for i, text in enumerate(templates):
-        spec = DesignSpec("smiles", text, n=each, seed=i, batch_size=128)
+        spec = DesignSpec("smiles", text, n=each, seed=i, batch_size=128, bound_draws=0)
         task = prepare(spec, checkpoint)
         canvases = task.template.draw(torch.arange(each), spec.seed, checkpoint.process.mask)
         pinned_labels = {t for part in GAP.split(text) if part for t in TOKEN.findall(part) if is_ring_label(t)}

@@ -20,7 +20,6 @@ from seqdiff.samplers.drive import DrawOptions, generate, get_sampler
 from seqdiff.training.config import from_table
 
 LIMITS = {"n": 100_000, "steps": 10_000, "batch_size": 4096}
-BOUND_DRAWS = 8
 
 
 @dataclass(frozen=True)
@@ -38,6 +37,7 @@ class DesignSpec:
         label: a class of the model ("zinc", "chembl"), None for any.
         temperature, top_p: how p(x0 | x_t) is sharpened before a draw; 1 and 1 leave the model's law.
         batch_size: rows that go through the network together.
+        bound_draws: Monte Carlo draws of each design's likelihood bound (one pass each); 0 leaves the bound out.
     """
 
     domain: str
@@ -51,8 +51,11 @@ class DesignSpec:
     temperature: float = 1.0
     top_p: float = 1.0
     batch_size: int = 64
+    bound_draws: int = 8
 
     def __post_init__(self):
+        if not 0 <= self.bound_draws <= 1000:
+            raise ConfigError(f"bound_draws: expected 0 to 1000, got {self.bound_draws}")
         for name, most in LIMITS.items():
             if not 1 <= getattr(self, name) <= most:
                 raise ConfigError(f"{name}: expected 1 to {most}, got {getattr(self, name)}")
@@ -188,10 +191,12 @@ def design_batches(task: Task, watch=None) -> Iterator[list[Design]]:
 
 def _bounds(task: Task, tokens: torch.Tensor, index: torch.Tensor, canvases: list[Canvas], label) -> tuple[list, list]:
     """−log p(free tokens | pins) ≤ bound, in nats, with its standard error."""
+    if not task.spec.bound_draws:
+        return [None] * len(tokens), [None] * len(tokens)
     free = torch.stack([~canvas.pinned for canvas in canvases])
     classes = None if label is None else torch.full((len(tokens),), label, dtype=torch.int64)
     denoiser, mask = task.checkpoint.denoiser, task.checkpoint.process.mask
-    bound = any_order_bound(denoiser, mask, tokens, BOUND_DRAWS, task.spec.seed, classes, free, index)
+    bound = any_order_bound(denoiser, mask, tokens, task.spec.bound_draws, task.spec.seed, classes, free, index)
     return bound.nats.tolist(), bound.error.tolist()
 
 
