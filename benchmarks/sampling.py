@@ -1,8 +1,8 @@
 """Sampling speed on the CPU: `python -m benchmarks.sampling [--threads N] [--out FILE.json]`.
 
-The event-driven sampler against a plain T-step sampler of the same law with the same denoiser, and against a replay
-of its own recorded forward passes, in one run. The network of the first case is random: speed does not depend on
-what it learnt.
+The event-driven sampler against two plain T-step samplers of the same law with the same denoiser, and against a
+replay of its own recorded forward passes, in one run (`benchmarks.ways`). The network of the first case is random:
+speed does not depend on what it learnt.
 """
 
 import argparse
@@ -54,7 +54,8 @@ def main() -> None:
         results[name] = figures
         print(
             f"{name}: event-driven {figures['event_seconds']:.2f} s ({figures['event_rows_per_second']:.1f} rows/s), "
-            f"plain / event {figures['plain_over_event']:.2f}, event / replay {figures['event_over_replay']:.3f}",
+            f"plain / event {figures['plain_over_event']:.2f}, textbook / event {figures['textbook_over_event']:.2f}, "
+            f"event / replay {figures['event_over_replay']:.3f}",
             flush=True,
         )
     if options.out:

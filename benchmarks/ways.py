@@ -1,10 +1,11 @@
-"""Three ways to draw the same law, timed alternately in one run.
+"""Four ways to draw the same law, timed alternately in one run.
 
     event    seqdiff's event-driven sampler: T steps, only those visited that reveal something
-    plain    the textbook loop: T passes over all rows, logits at all positions, float64 Gumbel noise over all of them
+    plain    T passes over all rows, logits at all positions, float64 Gumbel noise over all of them, written leanly
+    textbook the same with the posterior q(x_s | x_t) over V + 1 states written out before the draw, as published code does
     replay   the denoiser calls of `event`, recorded, with nothing between them: the floor
 
-plain / event is what event-driven sampling gains, event / replay what its own bookkeeping costs.
+plain / event and textbook / event are what event-driven sampling gains, event / replay what its own bookkeeping costs.
 """
 
 import statistics
@@ -36,6 +37,20 @@ def plain(denoiser, process: Absorbing, x_t: Tensor, label: Tensor | None, steps
         drawn = (logits + gumbel).argmax(-1)
         revealed = (x_t == process.mask) & (torch.rand(x_t.shape, **how) < 1 - rate[k + 1] / rate[k])
         x_t = torch.where(revealed, drawn, x_t)
+    return x_t
+
+
+@torch.no_grad()
+def textbook(denoiser, process: Absorbing, x_t: Tensor, label: Tensor | None, steps: int, generator) -> Tensor:
+    """Ancestral sampling from `process.posterior` by Gumbel-max in float64: (B, L) tokens from (B, L) masks."""
+    how = {"dtype": torch.float64, "device": x_t.device, "generator": generator}
+    times = torch.linspace(1, 0, steps + 1, dtype=torch.float64, device=x_t.device)
+    for k in range(steps):
+        t = times[k].expand(len(x_t))
+        p_x0 = denoiser(x_t, t, label, None, None).double().softmax(-1)
+        log_q = process.posterior(x_t, p_x0, times[k + 1], times[k]).log()
+        gumbel = -torch.log(-torch.log(torch.rand(log_q.shape, **how).clamp(min=1e-300)))
+        x_t = (log_q + gumbel).argmax(-1)
     return x_t
 
 
@@ -86,6 +101,7 @@ def compare(
     ways: dict[str, Callable[[], object]] = {
         "event": lambda: event(denoiser, process, state, steps),
         "plain": lambda: plain(denoiser, process, tokens, label, steps, generator),
+        "textbook": lambda: textbook(denoiser, process, tokens, label, steps, generator),
         "replay": lambda: replay(denoiser, record),
     }
     for call in ways.values():
@@ -108,6 +124,7 @@ def _summary(times: dict[str, list[float]], batch: int, record: list) -> dict:
         **{f"{name}_seconds": round(value, 6) for name, value in median.items()},
         **{f"{name}_spread": [round(min(v), 6), round(max(v), 6)] for name, v in times.items()},
         "plain_over_event": round(median["plain"] / median["event"], 3),
+        "textbook_over_event": round(median["textbook"] / median["event"], 3),
         "event_over_replay": round(median["event"] / median["replay"], 3),
         "event_rows_per_second": round(batch / median["event"], 1),
     }

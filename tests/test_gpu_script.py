@@ -12,7 +12,7 @@ from benchmarks.gpu import parts
 from benchmarks.gpu.__main__ import main
 from benchmarks.gpu.budget import Budget
 from benchmarks.gpu.training import make_plan
-from benchmarks.ways import event, plain
+from benchmarks.ways import event, plain, textbook
 from seqdiff.alphabet import Alphabet
 from seqdiff.checkpoint import load_checkpoint
 from seqdiff.denoisers.exact import EnumeratedLaw, ExactDenoiser
@@ -133,11 +133,12 @@ def test_sample_times_and_writes_rows(run, tmp_path, monkeypatch):
     assert all(set(line.split("\t")[1]) <= set("abcde") for line in lines)
 
 
-def test_plain_and_event_driven_sampling_have_one_law():
+@pytest.mark.parametrize("other", [plain, textbook])
+def test_the_ways_that_are_compared_have_one_law(other):
     law = EnumeratedLaw.from_log_weights(2, 3, lambda x: 1.2 * (x[0] == x[2]) + 0.5 * x[1])
     process, n, steps = Absorbing(2, Linear()), 20_000, 4
     prior = process.prior((n, 3))
-    one = plain(ExactDenoiser(law), process, prior, None, steps, torch.Generator().manual_seed(0))
+    one = other(ExactDenoiser(law), process, prior, None, steps, torch.Generator().manual_seed(0))
     two = event(ExactDenoiser(law), process, State.start(prior, 0, torch.arange(n)), steps)
     p, q = (torch.bincount(law.index(x), minlength=8).double() / n for x in (one, two))
     chi_square = float((n * (p - q) ** 2 / (p + q)).sum())
