@@ -21,10 +21,13 @@ def rows(B=4, L=9):
     return torch.randint(0, V + 1, (B, L), generator=torch.Generator().manual_seed(1))
 
 
-@pytest.mark.parametrize("time_input", [False, True])
+LOCAL = {"convolution": 5, "qk_gain": True, "rotary_base": 100.0}
+
+
+@pytest.mark.parametrize("options", [{}, {"time_input": True}, LOCAL])
 @pytest.mark.parametrize("train", [False, True])
-def test_padding_never_changes_a_logit(time_input, train):
-    model, x = network(time_input=time_input, labels=2), rows()
+def test_padding_never_changes_a_logit(options, train):
+    model, x = network(labels=2, **options), rows()
     t, label = torch.tensor([0.1, 0.4, 0.6, 0.9]), torch.tensor([0, 1, 2, 0])
     lengths = torch.tensor([9, 7, 4, 1])
     padded = torch.cat([x, rows(4, 5)], dim=1)  # whatever stands in the padding
@@ -42,9 +45,9 @@ def test_a_network_without_the_padding_mask_would_fail():
         assert not torch.allclose(model(padded)[:, :9], model(x), atol=1e-3)
 
 
-@pytest.mark.parametrize("time_input", [False, True])
-def test_asking_for_positions_gives_the_rows_of_the_full_answer(time_input):
-    model, x = network(time_input=time_input), rows()
+@pytest.mark.parametrize("options", [{}, {"time_input": True}, LOCAL])
+def test_asking_for_positions_gives_the_rows_of_the_full_answer(options):
+    model, x = network(**options), rows()
     t = torch.full((4,), 0.3)
     positions = torch.tensor([[0, 8], [3, 3], [5, 1], [7, 2]])
     with torch.no_grad():
@@ -99,6 +102,7 @@ def test_it_learns_a_law_with_a_long_tie():
     [
         ({"width": 30, "heads": 4}, "expected a multiple of 2 · heads = 8"),
         ({"depth": 0}, "model.depth: expected at least 1, got 0"),
+        ({"convolution": 4}, "model.convolution: expected 0 or an odd width, got 4"),
     ],
 )
 def test_bad_sizes_are_refused(options, message):

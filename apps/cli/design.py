@@ -97,7 +97,7 @@ def show(answer: Designs, console: Console) -> None:
         table.add_column(name, justify="right", no_wrap=True)
     best = sorted(kept or valid, key=lambda item: -float(item.metrics.get("qed") or 0))
     for item in best[:SHOWN]:
-        table.add_row(str(item.index), item.sequence, *(cell(item, name) for name in columns))
+        table.add_row(str(item.index + 1), item.sequence, *(cell(item, name) for name in columns))
     if best:
         console.print(table)
     n = len(answer.designs)
