@@ -1,9 +1,11 @@
 """Were the pinned atoms kept? Checked on the molecular graph, not on the string.
 
-Equal tokens are not enough: in `CC{3}N` a gap that reads `(C)` moves the bond of N to a pinned carbon, and a stray
-ring label could join what was apart. The atoms of a SMILES are numbered in the order in which they are written,
+Equal tokens are not enough: a stray ring label could join what was apart, and how a gap ends decides what the next
+pinned atom is bonded to. The atoms of a SMILES are numbered in the order in which they are written,
 so that the map from the template's atoms to the design's is known and nothing has to be searched.
 """
+
+from collections.abc import Collection
 
 NOT_ATOMS = set("-=#$:/\\~().0123456789%")
 
@@ -23,7 +25,8 @@ def pins_kept(tokens: list[str], pinned: list[bool], template_tokens: list[str |
 
     The template is read with each gap as one atom `*`. Its pinned atoms, mapped in order, must have the same element,
     charge, isotope, hydrogens, aromaticity and chirality in the design; each of their bonds the same type; and
-    within a connected pinned fragment no bond may be new. Fragments may touch one another. Where a chiral atom has
+    within a connected pinned fragment no bond may be new, but where the gap is a branch (`Nc2ccc{9}cc2` filled with
+    `(CC(=O)NCC)`) the bond past it, as read with the gaps left out. Fragments may touch one another. Where a chiral atom has
     more neighbours than in the template, as in `C[C@@H]{5}N` filled with `1CCC1`, the template does not say which
     of the two forms it is, and either will do.
 
@@ -40,14 +43,24 @@ def pins_kept(tokens: list[str], pinned: list[bool], template_tokens: list[str |
     with rdBase.BlockLogs():
         design = Chem.MolFromSmiles("".join(tokens), sanitize=False)
         template = Chem.MolFromSmiles("".join(token for token, _ in collapsed), sanitize=False)
+        without_gaps = Chem.MolFromSmiles("".join(token for token, gap in collapsed if not gap), sanitize=False)
     if design is None or template is None:
         return False
     ours = pinned_atoms([token for token, _ in collapsed], [not gap for _, gap in collapsed])
     theirs = pinned_atoms(tokens, pinned)
-    return _same_fragments(template, ours, design, theirs)
+    past_gaps = set() if without_gaps is None else _bonds(without_gaps, ours)
+    return _same_fragments(template, ours, design, theirs, past_gaps)
 
 
-def _same_fragments(template, ours: tuple[int, ...], design, theirs: tuple[int, ...]) -> bool:
+def _bonds(molecule, names: tuple[int, ...]) -> set[tuple]:
+    """(a, b, type) of every bond, both ways round; atom i is called names[i]."""
+    ends = [(names[b.GetBeginAtomIdx()], names[b.GetEndAtomIdx()], b.GetBondType()) for b in molecule.GetBonds()]
+    return {*ends, *((b, a, kind) for a, b, kind in ends)}
+
+
+def _same_fragments(
+    template, ours: tuple[int, ...], design, theirs: tuple[int, ...], past_gaps: Collection[tuple] = ()
+) -> bool:
     image = dict(zip(ours, theirs, strict=True))
     fragment = _components(template, ours)
     for a in ours:
@@ -59,7 +72,8 @@ def _same_fragments(template, ours: tuple[int, ...], design, theirs: tuple[int, 
             after = design.GetBondBetweenAtoms(image[a], image[b])
             if before is not None and (after is None or before.GetBondType() != after.GetBondType()):
                 return False
-            if before is None and after is not None and fragment[a] == fragment[b]:
+            new = before is None and after is not None and fragment[a] == fragment[b]
+            if new and (a, b, after.GetBondType()) not in past_gaps:
                 return False
     return True
 
