@@ -46,7 +46,7 @@ KEPT = [
     ("CC(=O)N{}c1ccc(F)cc1", ["CC(O)"]),
     ("Nc1ccc{}cc1", ["(CC)"]),  # the gap is a branch of the ring, which closes past it
     ("Nc1ccc{}cc1", ["n"]),
-    ("C1CCC{}1", ["="]),  # likewise
+    ("C1CCC{}1", ["(C)"]),  # likewise
     ("CC{}N", ["(C)"]),  # N now hangs on a pinned carbon: the two fragments touch, and neither is changed
     ("CC{}N", ["="]),
     ("CC{}N", [""]),
@@ -85,7 +85,7 @@ LOST = [
     ("{}C1CC1{}", ["C=1", "C1"]),  # so here
     ("C1CC{}CC1", ["C1"]),  # and here nothing closes
     ("C1{}CC1", ["="]),  # a new bond within the fragment C-C-C
-    ("C1CCC{}1", ["(C)"]),
+    ("C1CCC{}1", ["="]),  # the ring closes past the gap, but by another bond
     ("CC({}C)N{}", ["O(", ")F"]),
     ("CC({})N{}", ["O(C", ")F"]),  # parentheses of two gaps move N to an atom of the gap
     ("C{}N", ["("]),
