@@ -27,14 +27,16 @@ GAP_RUNS = (3, 5, 8, 12)
 def make_templates(data: Path, alphabet, percent: int, count: int) -> list[str]:
     """Templates from the first held-out molecules that allow one, half of each file, gap runs in turn."""
     templates: list[str] = []
+    seen: set[str] = set()
     for f, file in enumerate(FILES):
         wanted = (f + 1) * count // len(FILES)
         for line in read_smiles(data / file):
             if len(templates) == wanted:
                 break
             smiles = canonical(line)
-            if smiles is None or not is_held_out(smiles, percent):
+            if smiles is None or smiles in seen or not is_held_out(smiles, percent):
                 continue
+            seen.add(smiles)
             tokens, run = tokenize(smiles), GAP_RUNS[len(templates) % len(GAP_RUNS)]
             if not 20 <= len(tokens) <= 60:
                 continue
@@ -65,7 +67,7 @@ def main() -> None:
         spec = DesignSpec("smiles", text, n=each, seed=i, batch_size=128, bound_draws=0)
         task = prepare(spec, checkpoint)
         canvases = task.template.draw(torch.arange(each), spec.seed, checkpoint.process.mask)
-        pinned_labels = {t for part in GAP.split(text) if part for t in TOKEN.findall(part) if is_ring_label(t)}
+        pinned_labels = {t for t in TOKEN.findall(GAP.sub(" ", text)) if is_ring_label(t)}
         for item, canvas in zip(design(spec, checkpoint=checkpoint).designs, canvases, strict=True):
             drawn = tokenize(item.sequence)
             wanted = canvas.tokens.tolist()
@@ -73,7 +75,9 @@ def main() -> None:
             pins = [(a, b) for a, b, pin in zip(drawn, wanted, canvas.pinned.tolist(), strict=True) if pin]
             tokens_kept += all(a == checkpoint.alphabet.tokens[b] for a, b in pins)
             in_gap = {a for a, pin in zip(drawn, canvas.pinned.tolist(), strict=True) if not pin}
-            stolen += bool(in_gap & pinned_labels)
+            if stolen_labels := in_gap & pinned_labels:
+                print(f"{text}: {item.sequence} uses {stolen_labels} in its gap {canvas.gap_lengths}")
+                stolen += 1
             valid += item.valid
             atoms_kept += item.valid and item.pins_kept
             by_gap[canvas.gap_lengths[0]].append(item.valid)

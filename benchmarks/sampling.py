@@ -43,12 +43,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--only", choices=CASES, help="one case")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     results = {"threads": options.threads, "steps": STEPS, "torch": torch.__version__}
     print(f"T = {STEPS}, {options.threads} threads, fp32, median of {options.repeats}")
     for name, make in CASES.items():
+        if options.only not in (None, name):
+            continue
         network, process, batch, length = make()
         figures = compare(network, process, batch, length, STEPS, repeats=options.repeats)
         results[name] = figures
