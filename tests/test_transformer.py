@@ -21,10 +21,10 @@ def rows(B=4, L=9):
     return torch.randint(0, V + 1, (B, L), generator=torch.Generator().manual_seed(1))
 
 
-LOCAL = {"convolution": 5, "qk_gain": True, "rotary_base": 100.0}
+LOCAL = {"convolution": 5, "qk_gain": True, "rotary_base": 100.0, "edges": True}
 
 
-@pytest.mark.parametrize("options", [{}, {"time_input": True}, LOCAL])
+@pytest.mark.parametrize("options", [{}, {"time_input": True}, {"edges": True}, LOCAL])
 @pytest.mark.parametrize("train", [False, True])
 def test_padding_never_changes_a_logit(options, train):
     model, x = network(labels=2, **options), rows()
@@ -45,7 +45,7 @@ def test_a_network_without_the_padding_mask_would_fail():
         assert not torch.allclose(model(padded)[:, :9], model(x), atol=1e-3)
 
 
-@pytest.mark.parametrize("options", [{}, {"time_input": True}, LOCAL])
+@pytest.mark.parametrize("options", [{}, {"time_input": True}, {"edges": True}, LOCAL])
 def test_asking_for_positions_gives_the_rows_of_the_full_answer(options):
     model, x = network(**options), rows()
     t = torch.full((4,), 0.3)
@@ -78,6 +78,14 @@ def test_positions_are_relative():
         a = model(torch.tensor([[1, 2, 3]]))
         b = model(torch.tensor([[1, 3, 2]]))
     assert not torch.allclose(a[0, 0], b[0, 0], atol=1e-3), "the order of the others must matter"
+
+
+def test_only_marks_at_the_ends_tell_the_positions_of_a_row_of_masks_apart():
+    masks = torch.full((1, 6), V)
+    with torch.no_grad():
+        without, marked = network()(masks)[0], network(edges=True)(masks)[0]
+    assert torch.allclose(without, without[:1].expand_as(without), atol=1e-5)
+    assert float((marked - marked.roll(1, 0)).abs().amax(-1).min()) > 1e-3
 
 
 def test_it_learns_a_law_with_a_long_tie():

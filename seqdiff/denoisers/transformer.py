@@ -30,6 +30,8 @@ class TransformerConfig:
         rotary_base: slowest rotary wavelength over 2π; short rows want a small one (100 for molecules).
         convolution: width (odd) of a depthwise convolution at the head of each block, 0 for none: neighbours are seen
             without spending attention on them (So et al., Primer, 2021). It costs some 13 % of a step on a CPU.
+        edges: whether a mark stands before and after each row inside the network. With relative positions alone a row of
+            masks looks the same from every position; the marks let it know its length and ends.
         labels: number of classes of the class conditioning, 0 for none. The class after the last means "any".
     """
 
@@ -42,6 +44,7 @@ class TransformerConfig:
     qk_gain: bool = False
     rotary_base: float = 1e4
     convolution: int = 0
+    edges: bool = False
     labels: int = 0
 
     def __post_init__(self):
@@ -62,7 +65,7 @@ class Transformer(nn.Module):
     def __init__(self, config: TransformerConfig):
         super().__init__()
         self.config = config
-        self.embed = nn.Embedding(config.vocabulary + 2, config.width)
+        self.embed = nn.Embedding(config.vocabulary + 2 + config.edges, config.width)
         nn.init.normal_(self.embed.weight, std=0.5)
         self.embed_label = nn.Embedding(config.labels + 1, config.width) if config.labels else None
         if self.embed_label is not None:
@@ -104,6 +107,10 @@ class Transformer(nn.Module):
         Returns:
             (B, P, V) or (B, L, V).
         """
+        if self.config.edges:
+            x_t = _with_edges(x_t, lengths, self.config.vocabulary + 2)
+            lengths = None if lengths is None else lengths + 2
+            positions = None if positions is None else positions + 1
         B, L = x_t.shape
         h = self.embed(x_t)
         if torch.is_autocast_enabled(h.device.type):
@@ -119,6 +126,8 @@ class Transformer(nn.Module):
         last = len(self.blocks) - 1
         for i, block in enumerate(self.blocks):
             h = block(h, cos, sin, mask, c, positions if i == last else None)
+        if self.config.edges and positions is None:
+            h = h[:, 1:-1]
         return self.head(self.norm(h))
 
 
@@ -192,6 +201,15 @@ class TimeEmbedding(nn.Module):
     def forward(self, t: Tensor) -> Tensor:
         angles = 1000 * t.float().unsqueeze(-1) * self.frequencies
         return self.layers(torch.cat([angles.cos(), angles.sin()], dim=-1))
+
+
+def _with_edges(x_t: Tensor, lengths: Tensor | None, edge: int) -> Tensor:
+    """(B, L + 2): an edge before each row and one after its last real token."""
+    column = x_t.new_full((len(x_t), 1), edge)
+    framed = torch.cat([column, x_t, column], dim=1)
+    if lengths is None:
+        return framed
+    return torch.where(torch.arange(framed.shape[1], device=x_t.device) == lengths.unsqueeze(1) + 1, edge, framed)
 
 
 def _times(t: Tensor | None, B: int, device) -> Tensor:
