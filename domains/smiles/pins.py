@@ -72,9 +72,10 @@ def _same_fragments(
             after = design.GetBondBetweenAtoms(image[a], image[b])
             if before is not None and (after is None or before.GetBondType() != after.GetBondType()):
                 return False
-            if before is None and after is not None and fragment[a] == fragment[b]:
-                if (a, b, after.GetBondType()) not in past_gaps:
-                    return False
+            if after is None or before is not None or fragment[a] != fragment[b]:
+                continue
+            if (a, b, after.GetBondType()) not in past_gaps:
+                return False
     return True
 
 
