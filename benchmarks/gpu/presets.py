@@ -28,6 +28,9 @@ class Preset:
         return replace(self.config, run=replace(self.config.run, precision="fp32", compile=False))
 
 
+# As in domains/smiles/presets/smiles-small.toml: marks at the ends of a row, and neighbours seen by a convolution.
+LOCAL = {"qk_gain": True, "rotary_base": 100.0, "convolution": 5, "edges": True}
+
 # Lengths are exact (bucket 1): rows of a batch have one length, attention needs no mask and takes the flash kernel, and
 # one graph with dynamic shapes is compiled for all. Eight passes an epoch leave few short batches and none of one row,
 # which would be compiled on its own. The rate is constant until `hold`, so that its end can be planned while running.
@@ -37,7 +40,7 @@ PRESETS = {
         title="seqdiff smiles-small",
         about="A masked diffusion model of drug-like molecules as canonical SMILES, with two classes: zinc and chembl.",
         config=TrainingConfig(
-            model={"width": 256, "depth": 7, "heads": 4},
+            model={"width": 256, "depth": 7, "heads": 4, **LOCAL},
             optimizer=OptimizerConfig(kind="muon", lr=8e-3, lr_rest=4e-3, warmup=500, hold=0.5, ema=0.9995),
             run=RunConfig(
                 batch_tokens=65_536,
@@ -55,7 +58,7 @@ PRESETS = {
         title="seqdiff trial",
         about="A network too small to be of use, to see in seconds that everything runs.",
         config=TrainingConfig(
-            model={"width": 32, "depth": 2, "heads": 2},
+            model={"width": 32, "depth": 2, "heads": 2, **LOCAL},
             optimizer=OptimizerConfig(kind="muon", lr=1e-2, warmup=10, hold=0.5, ema=0.99),
             run=RunConfig(batch_tokens=512, passes=8, compile=True, eval_every=50, eval_rows=16, checkpoint_every=50),
         ),
