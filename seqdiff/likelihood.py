@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from seqdiff.noise import Stream, uniform
-from seqdiff.objective import antithetic_times, masked_cross_entropy
+from seqdiff.objective import masked_cross_entropy
 from seqdiff.processes.absorbing import Absorbing
 
 
@@ -114,6 +114,3 @@ def held_out_bound(denoiser, process: Absorbing, rows: list[Tensor], labels: lis
 def _standard_error(draws: Tensor) -> Tensor:
     K = draws.shape[0]
     return draws.std(0) / K**0.5 if K > 1 else torch.full_like(draws[0], float("inf"))
-
-
-__all__ = ["Bound", "antithetic_times", "any_order_bound", "continuous_bound", "held_out_bound"]

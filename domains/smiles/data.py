@@ -131,7 +131,7 @@ def encode_files(
 
     Args:
         max_length: longest row kept, in tokens.
-        min_count: a token seen in fewer training molecules is left out of the alphabet, with the molecules that use it.
+        min_count: a token in fewer molecules (held-out ones too) is left out of the alphabet, with the molecules that use it.
 
     What was left out, and why, stands in `provenance`.
     """
