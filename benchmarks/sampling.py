@@ -1,4 +1,4 @@
-"""Sampling speed on the CPU: `python -m benchmarks.sampling [--threads N] [--out FILE.json]`.
+"""Sampling speed on the CPU: `python -m benchmarks.sampling [--threads N] [--precision bf16] [--out FILE.json]`.
 
 The event-driven sampler against two plain T-step samplers of the same law with the same denoiser, and against a
 replay of its own recorded forward passes, in one run (`benchmarks.ways`). The network of the first case is random:
@@ -7,6 +7,7 @@ speed does not depend on what it learnt.
 
 import argparse
 import json
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -44,16 +45,18 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--only", choices=CASES, help="one case")
+    parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32", help="of the denoiser, in all ways alike")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    results = {"threads": options.threads, "steps": STEPS, "torch": torch.__version__}
-    print(f"T = {STEPS}, {options.threads} threads, fp32, median of {options.repeats}")
+    results = {"threads": options.threads, "steps": STEPS, "torch": torch.__version__, "precision": options.precision}
+    print(f"T = {STEPS}, {options.threads} threads, {options.precision}, median of {options.repeats}")
     for name, make in CASES.items():
         if options.only not in (None, name):
             continue
         network, process, batch, length = make()
-        figures = compare(network, process, batch, length, STEPS, repeats=options.repeats)
+        with torch.autocast("cpu", torch.bfloat16) if options.precision == "bf16" else nullcontext():
+            figures = compare(network, process, batch, length, STEPS, repeats=options.repeats)
         results[name] = figures
         print(
             f"{name}: event-driven {figures['event_seconds']:.2f} s ({figures['event_rows_per_second']:.1f} rows/s), "

@@ -160,14 +160,17 @@ class Block(nn.Module):
         if self.convolution is not None:
             seen = h if mask is None else h * mask[:, 0, 0].unsqueeze(-1)  # what stands in the padding must not be
             h = h + self.convolution(seen.transpose(1, 2)).transpose(1, 2)
-        scale_a = shift_a = scale_m = shift_m = gate_a = gate_m = 0.0
-        if self.modulation is not None:
-            modulation = self.modulation(F.silu(c)).unsqueeze(1).chunk(6, dim=-1)
-            scale_a, shift_a, gate_a, scale_m, shift_m, gate_m = modulation
-        attended, h = self._attention(self.norm_attention(h) * (1 + scale_a) + shift_a, h, cos, sin, mask, positions)
-        h = h + (1 + gate_a) * attended
-        hidden = F.relu(self.mlp_in(self.norm_mlp(h) * (1 + scale_m) + shift_m)).square()
-        return h + (1 + gate_m) * self.mlp_out(hidden)
+        adapt_attention, adapt_mlp = (None, None) if self.modulation is None else self._modulation(c)
+        x = _adapted(self.norm_attention(h), adapt_attention)
+        attended, h = self._attention(x, h, cos, sin, mask, positions)
+        h = h + _gated(attended, adapt_attention)
+        hidden = _squared_relu(self.mlp_in(_adapted(self.norm_mlp(h), adapt_mlp)))
+        return h + _gated(self.mlp_out(hidden), adapt_mlp)
+
+    def _modulation(self, c):
+        """(scale, shift, gate) of the attention and of the feed-forward part, each (B, 1, D)."""
+        parts = self.modulation(F.silu(c)).unsqueeze(1).chunk(6, dim=-1)  # type: ignore[misc]
+        return parts[:3], parts[3:]
 
     def _attention(self, x, h, cos, sin, mask, positions):
         """(output, residual), both (B, P, D) where positions are given, (B, L, D) otherwise."""
@@ -229,6 +232,20 @@ def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     a, b = x.chunk(2, dim=-1)
     cos, sin = cos.to(x.dtype), sin.to(x.dtype)
     return torch.cat([a * cos - b * sin, b * cos + a * sin], dim=-1)
+
+
+def _adapted(x: Tensor, adapt) -> Tensor:
+    return x if adapt is None else x * (1 + adapt[0]) + adapt[1]
+
+
+def _gated(x: Tensor, adapt) -> Tensor:
+    return x if adapt is None else x * (1 + adapt[2])
+
+
+def _squared_relu(x: Tensor) -> Tensor:
+    """relu(x)² (So et al., Primer, 2021); in place where no gradient needs x: a pass over the widest tensor saved."""
+    x = F.relu(x, inplace=not torch.is_grad_enabled())
+    return x.square() if torch.is_grad_enabled() else x.mul_(x)
 
 
 def _norm(width: int, gain: bool = False) -> nn.LayerNorm:
