@@ -93,7 +93,7 @@ def compare(
     enough: Callable[[], bool] = lambda: False,
 ) -> dict:
     """Medians over `repeats` rounds (fewer once `enough()`) of the three ways, for rows of one length, all masked."""
-    tokens = process.prior((batch, length), device)
+    tokens = process.prior(torch.zeros(batch, length, device=device))
     state = State.start(tokens, 0, torch.arange(batch), label)
     generator = torch.Generator(device).manual_seed(0)
     record: list = []

@@ -58,7 +58,7 @@ def continuous_bound(
     nats = torch.stack(estimates)
     one = torch.ones(B, dtype=torch.float64, device=x_0.device)
     if (alpha_1 := float(process.schedule.alpha(one[:1]))) > 0:
-        all_masked = process.prior((B, L), x_0.device)
+        all_masked = process.prior(u)
         jump = F.cross_entropy(denoiser(all_masked, one, label).transpose(1, 2).double(), x_0, reduction="none").sum(-1)
         nats = nats + alpha_1 * jump
     return Bound(nats.mean(0), _standard_error(nats), torch.full_like(rows, L))

@@ -26,6 +26,9 @@ class Stream(IntEnum):
     TIME = 4
     CORRUPT = 5
     LABEL = 6
+    PRIOR = 7
+    JUMP = 8
+    CHOICE = 9
 
 
 def philox(counter: tuple[Tensor, Tensor, Tensor, Tensor], key: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:

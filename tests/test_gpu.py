@@ -88,7 +88,7 @@ def test_event_driven_sampling_has_the_law(sampler):
     cpu = law()
     on_gpu = EnumeratedLaw(cpu.outcomes.cuda(), cpu.probability.cuda(), cpu.vocabulary)
     process = Absorbing(3, Linear())
-    state = State.start(process.prior((n, 4), "cuda"), 1, torch.arange(n))
+    state = State.start(process.prior(torch.zeros(n, 4, device="cuda")), 1, torch.arange(n))
     drawn = sample(ExactDenoiser(on_gpu), process, state, sampler, steps=4096).tokens
     counts = torch.bincount(on_gpu.index(drawn), minlength=len(cpu.outcomes)).double().cpu()
     assert len(counts) == len(cpu.outcomes)  # nothing outside the law

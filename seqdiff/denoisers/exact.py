@@ -68,26 +68,49 @@ class EnumeratedLaw:
 
 
 class ExactDenoiser:
-    """p(x0 | x_t) of an enumerated law under the absorbing process; a denoiser like any other.
+    """p(x0 | x_t) of an enumerated law; a denoiser like any other.
 
-    p(x0^i = v | x_t) ∝ Σ over the outcomes that agree with every revealed token and have v at i. Where x_t has
-    probability 0 under the law, as a sampler that reveals several tokens at once can bring about, it is uniform.
+    p(x0^i = v | x_t) ∝ Σ over the outcomes o with o^i = v of P(o) Π_j q(x_t^j | o^j). Under the absorbing process, the one
+    meant when none is given, those are the outcomes that agree with every revealed token, and t does not enter. Where x_t
+    has probability 0, as a sampler that reveals several tokens at once can bring about, it is uniform.
+
+    Args:
+        process: anything with `log_likelihood(x_t, t)` → (B, L, V), or None.
+        free: (L,) bool, positions that carry noise; at the others x_t is clean (a pin). None: all carry noise.
     """
 
-    needs_time = False
-
-    def __init__(self, law: EnumeratedLaw):
+    def __init__(self, law: EnumeratedLaw, process=None, free: Tensor | None = None):
         self.law = law
+        self.process, self.free = process, free
+        self.needs_time = process is not None
         self.vocabulary = law.vocabulary
         self._one_hot = torch.nn.functional.one_hot(law.outcomes, law.vocabulary).double()  # (K, L, V)
 
     def __call__(self, x_t, t=None, label=None, lengths=None, positions=None) -> Tensor:
         """Log-probabilities (B, P or L, V), float64."""
-        revealed = x_t < self.vocabulary
-        agrees = ((x_t.unsqueeze(1) == self.law.outcomes) | ~revealed.unsqueeze(1)).all(-1)  # (B, K)
-        p = torch.einsum("bk,klv->blv", agrees * self.law.probability, self._one_hot)
+        if self.process is None:
+            weight = self._agreement(x_t)
+        else:
+            if t is None:
+                raise ConditionError("exact denoiser: expected a time t (B,) for this process, got None")
+            weight = self._weight(self.process.log_likelihood(x_t, t), x_t)
+        p = torch.einsum("bk,klv->blv", weight * self.law.probability, self._one_hot)
         total = p.sum(-1, keepdim=True)
         p = torch.where(total > 0, p / total, 1 / self.vocabulary)
         if positions is not None:
             p = p.gather(1, positions.unsqueeze(-1).expand(*positions.shape, self.vocabulary))
         return p.log()
+
+    def _agreement(self, x_t: Tensor) -> Tensor:
+        """(B, K): whether every revealed token of x_t is that of the outcome."""
+        masked = x_t >= self.vocabulary
+        return ((x_t.unsqueeze(1) == self.law.outcomes) | masked.unsqueeze(1)).all(-1)
+
+    def _weight(self, log_q: Tensor, x_t: Tensor) -> Tensor:
+        """(B, K) ∝ q(x_t | outcome), the largest 1, from log q(x_t | v) (B, L, V)."""
+        if self.free is not None:
+            pin = torch.where(x_t.unsqueeze(-1) == torch.arange(self.vocabulary), 0.0, float("-inf"))
+            log_q = torch.where(self.free.unsqueeze(-1), log_q, pin)
+        total = torch.einsum("blv,klv->bkl", torch.nan_to_num(log_q, neginf=-1e30), self._one_hot).sum(-1)
+        top = total.max(-1, keepdim=True).values
+        return torch.where(top > -1e29, (total - top).exp(), 0.0)

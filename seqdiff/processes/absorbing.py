@@ -9,23 +9,52 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from seqdiff.processes.base import TokenProcess, column
 from seqdiff.schedules import Schedule
 
 
 @dataclass(frozen=True)
-class Absorbing:
-    """q(x_t | x_0) = α_t δ(x_0) + (1 − α_t) δ(mask), independently at every position."""
+class Absorbing(TokenProcess):
+    """q(x_t | x_0) = α_t δ(x_0) + (1 − α_t) δ(mask), independently at every position. The mask is the state V."""
 
     mask: int
     schedule: Schedule
 
-    def prior(self, shape: tuple[int, ...], device=None) -> Tensor:
-        """x_1: masks everywhere, int64 of `shape`."""
-        return torch.full(shape, self.mask, dtype=torch.int64, device=device)
+    @property
+    def vocabulary(self) -> int:
+        return self.mask
+
+    @property
+    def states(self) -> int:
+        return self.mask + 1
+
+    def prior_law(self) -> Tensor:
+        return torch.nn.functional.one_hot(torch.tensor(self.mask), self.states).double()
+
+    def prior(self, u: Tensor) -> Tensor:
+        """x_1: masks everywhere, int64 in the shape of u."""
+        return torch.full(u.shape, self.mask, dtype=torch.int64, device=u.device)
+
+    def between(self, s: Tensor, t: Tensor) -> Tensor:
+        s, t = torch.broadcast_tensors(s, t)
+        rate_s, rate_t = self.schedule.mask_rate(s), self.schedule.mask_rate(t)
+        lost = torch.where(rate_s < 1, (rate_t - rate_s) / (1 - rate_s), 1.0)[..., None, None]
+        stay = torch.eye(self.states, dtype=torch.float64, device=lost.device)
+        return (1 - lost) * stay + lost * stay[self.mask]
+
+    def rate(self, t: Tensor) -> Tensor:
+        """−α′_t/α_t from every clean token to the mask."""
+        beta = (self.schedule.mask_rate_prime(t) / self.schedule.alpha(t))[..., None, None]
+        stay = torch.eye(self.states, dtype=torch.float64, device=beta.device)
+        return beta * (stay[self.mask] - stay)
 
     def corrupt(self, x_0: Tensor, t: Tensor, u: Tensor) -> Tensor:
-        """Draw x_t ~ q(x_t | x_0) (B, L) from uniform noise u (B, L) in [0, 1)."""
-        return torch.where(u < _column(self.schedule.mask_rate(t)), self.mask, x_0)
+        return torch.where(u < column(self.schedule.mask_rate(t)), self.mask, x_0)
+
+    def likelihood(self, x_t: Tensor, t: Tensor) -> Tensor:
+        rate = column(self.schedule.mask_rate(t)).unsqueeze(-1)
+        here = x_t.unsqueeze(-1) == torch.arange(self.mask, device=x_t.device)
+        return torch.where((x_t == self.mask).unsqueeze(-1), rate, here * (1 - rate))
 
     def unmask_probability(self, s: Tensor, t: Tensor) -> Tensor:
         """(α_s − α_t) / (1 − α_t): the chance that a token masked at t is revealed at s."""
@@ -37,23 +66,19 @@ class Absorbing:
         A masked token becomes v with probability (α_s − α_t)/(1 − α_t) · p(v) and stays masked with (1 − α_s)/(1 − α_t);
         a revealed token stays. p_x0 is (B, L, V).
         """
-        unmask = _column(self.unmask_probability(s, t)).unsqueeze(-1).to(p_x0.dtype)
+        unmask = column(self.unmask_probability(s, t)).unsqueeze(-1).to(p_x0.dtype)
         unmask = unmask.expand(*p_x0.shape[:-1], 1)
         masked = torch.cat([unmask * p_x0, 1 - unmask], dim=-1)
         carried = torch.nn.functional.one_hot(x_t.clamp(max=self.mask), self.mask + 1).to(p_x0.dtype)
         return torch.where((x_t == self.mask).unsqueeze(-1), masked, carried)
 
-    def log_kernel(self, x_t: Tensor, x_s: Tensor, s: Tensor, t: Tensor, vocabulary: int) -> Tensor:
-        """log q(x_s | x_t, v) for every clean token v, (B, L, V): what a weighted sampler corrects with."""
-        unmask = _column(self.unmask_probability(s, t)).expand(x_t.shape).unsqueeze(-1)
-        clean = torch.arange(vocabulary, device=x_t.device)
-        is_v = (x_s.unsqueeze(-1) == clean).double()
+    def bridge(self, x_t: Tensor, x_0: Tensor, s: Tensor, t: Tensor) -> Tensor:
+        return self.posterior(x_t, torch.nn.functional.one_hot(x_0, self.mask).double(), s, t)
+
+    def log_kernel(self, x_t: Tensor, x_s: Tensor, s: Tensor, t: Tensor) -> Tensor:
+        unmask = column(self.unmask_probability(s, t)).expand(x_t.shape).unsqueeze(-1)
+        is_v = (x_s.unsqueeze(-1) == torch.arange(self.mask, device=x_t.device)).double()
         still = (x_s == self.mask).unsqueeze(-1)
         from_mask = torch.where(still, 1 - unmask, unmask * is_v)
         carried = (x_s == x_t).unsqueeze(-1).double().expand_as(is_v)
         return torch.where((x_t == self.mask).unsqueeze(-1), from_mask, carried).log()
-
-
-def _column(t: Tensor) -> Tensor:
-    """(B,) → (B, 1), so that a time per row broadcasts over positions; a scalar stays one."""
-    return t.unsqueeze(-1) if t.ndim else t

@@ -152,5 +152,5 @@ def generate(
     for batch in batches_by_length(canvases, batch_size):
         tokens = batch.tokens.to(device)
         classes = None if label is None else torch.full((len(tokens),), label, dtype=torch.int64, device=device)
-        state = State.start(tokens, seed, batch.index + first_sample, classes)
+        state = State.from_canvas(process, tokens, seed, batch.index + first_sample, classes)
         yield batch.index, run(state, condition=condition_of(batch.index)).tokens.cpu()

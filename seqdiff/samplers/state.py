@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from seqdiff.noise import Stream, uniform
+from seqdiff.processes.base import TokenProcess
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,9 @@ class State:
         seed, sample, slot: (B,) int64, the row's place in the noise (`seqdiff.noise`).
         log_weight: (B,) float64, log of the accumulated importance weight; 0 unless a condition is corrected for.
         label: (B,) int64 class for the denoiser, or None for "any".
+        free: (B, L) bool, positions that a sampler may change; the others are pins and keep their clean tokens. None:
+            all may change. The absorbing samplers that only reveal never look at it: what is masked is what is left.
+        vectors: (B, L, D), x_t of a process on vectors; `tokens` then holds the pins, and in the end the result.
     """
 
     tokens: Tensor
@@ -30,12 +34,26 @@ class State:
     slot: Tensor
     log_weight: Tensor
     label: Tensor | None = None
+    free: Tensor | None = None
+    vectors: Tensor | None = None
 
     @classmethod
-    def start(cls, tokens: Tensor, seed: int, sample: Tensor, label: Tensor | None = None) -> "State":
+    def start(
+        cls, tokens: Tensor, seed: int, sample: Tensor, label: Tensor | None = None, free: Tensor | None = None
+    ) -> "State":
         """Rows at the beginning: tokens (B, L) as drawn from the prior, with pins in place."""
         zeros = torch.zeros(len(tokens), dtype=torch.int64, device=tokens.device)
-        return cls(tokens, zeros, zeros + seed, sample.to(tokens.device), zeros, zeros.double(), label)
+        return cls(tokens, zeros, zeros + seed, sample.to(tokens.device), zeros, zeros.double(), label, free)
+
+    @classmethod
+    def from_canvas(
+        cls, process: TokenProcess, canvas: Tensor, seed: int, sample: Tensor, label: Tensor | None = None
+    ) -> "State":
+        """Rows at the beginning for a canvas (B, L): the process's prior where it has holes (id V), pins elsewhere."""
+        free = canvas == process.vocabulary
+        state = cls.start(canvas, seed, sample, label, free)
+        u = state.noise(0, torch.arange(canvas.shape[1], device=canvas.device), Stream.PRIOR)
+        return replace(state, tokens=torch.where(free, process.prior(u), canvas))
 
     def put(self, tokens: Tensor, step: Tensor, log_weight: Tensor | None = None) -> "State":
         """The next state: new tokens and steps, weights added."""
@@ -67,16 +85,19 @@ class Query:
         rows: (R,) int64 rows of the state that are asked for, None for all.
         t: (R,) float64 time of each of them.
         positions: (R, P) int64 positions asked for, None for all L.
+        law: False from a loop on vectors that wants x̂0 = E[x_0 | x_t] (R, L, D) instead.
     """
 
     state: State
     rows: Tensor | None
     t: Tensor
     positions: Tensor | None
+    law: bool = True
 
     @property
     def x_t(self) -> Tensor:
-        return self.state.tokens if self.rows is None else self.state.tokens[self.rows]
+        x_t = self.state.tokens if self.state.vectors is None else self.state.vectors
+        return x_t if self.rows is None else x_t[self.rows]
 
     @property
     def label(self) -> Tensor | None:

@@ -1,0 +1,72 @@
+"""The uniform (multinomial) process: a token stays itself with probability α_t, else it is redrawn uniformly.
+
+Source: Hoogeboom et al., "Argmax flows and multinomial diffusion", 2021; Austin et al., D3PM, 2021.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from seqdiff.processes.base import TokenProcess, column
+from seqdiff.schedules import Schedule
+
+
+@dataclass(frozen=True)
+class Uniform(TokenProcess):
+    """q(x_t | x_s) = α_{t|s} δ(x_s) + (1 − α_{t|s})/V with α_{t|s} = α_t / α_s, independently at every position."""
+
+    vocabulary: int
+    schedule: Schedule
+
+    @property
+    def states(self) -> int:
+        return self.vocabulary
+
+    def prior_law(self) -> Tensor:
+        return torch.full((self.vocabulary,), 1 / self.vocabulary, dtype=torch.float64)
+
+    def between(self, s: Tensor, t: Tensor) -> Tensor:
+        keep = _kept(self.schedule, s, t)[..., None, None]
+        return keep * torch.eye(self.vocabulary, dtype=torch.float64, device=keep.device) + (1 - keep) / self.vocabulary
+
+    def rate(self, t: Tensor) -> Tensor:
+        """−α′_t/α_t · (1/V − δ)."""
+        beta = (self.schedule.mask_rate_prime(t) / self.schedule.alpha(t))[..., None, None]
+        return beta * (1 / self.vocabulary - torch.eye(self.vocabulary, dtype=torch.float64, device=beta.device))
+
+    def corrupt(self, x_0: Tensor, t: Tensor, u: Tensor) -> Tensor:
+        """One number decides both: below 1 − α_t the token is redrawn, and u/(1 − α_t) is uniform again."""
+        rate = column(self.schedule.mask_rate(t))
+        redrawn = (u / rate.clamp(min=1e-300) * self.vocabulary).long().clamp(max=self.vocabulary - 1)
+        return torch.where(u < rate, redrawn, x_0)
+
+    def likelihood(self, x_t: Tensor, t: Tensor) -> Tensor:
+        rate = column(self.schedule.mask_rate(t)).unsqueeze(-1)
+        here = x_t.unsqueeze(-1) == torch.arange(self.vocabulary, device=x_t.device)
+        return here * (1 - rate) + rate / self.vocabulary
+
+    def bridge(self, x_t: Tensor, x_0: Tensor, s: Tensor, t: Tensor) -> Tensor:
+        arrive = self._arrive(x_t, s, t)
+        joint = self.likelihood(x_0, s) * arrive  # the matrices are symmetric: q_s(x_s | x_0) = q_s(x_0 | x_s)
+        return joint / joint.sum(-1, keepdim=True)
+
+    def posterior(self, x_t: Tensor, p_x0: Tensor, s: Tensor, t: Tensor) -> Tensor:
+        """Σ_v w_v (α_s δ(x_s = v) + (1 − α_s)/V) · Q_{t|s}(x_s, x_t) with w_v = p(v)/q(x_t | v)."""
+        likelihood = self.likelihood(x_t, t)
+        weight = torch.where(p_x0 > 0, p_x0 / likelihood, 0.0)
+        rate = column(self.schedule.mask_rate(s)).unsqueeze(-1)
+        start = (1 - rate) * weight + rate / self.vocabulary * weight.sum(-1, keepdim=True)
+        return start * self._arrive(x_t, s, t)
+
+    def _arrive(self, x_t: Tensor, s: Tensor, t: Tensor) -> Tensor:
+        """Q_{t|s}(·, x_t), (B, L, V)."""
+        keep = column(_kept(self.schedule, s, t)).unsqueeze(-1)
+        here = x_t.unsqueeze(-1) == torch.arange(self.vocabulary, device=x_t.device)
+        return here * keep + (1 - keep) / self.vocabulary
+
+
+def _kept(schedule: Schedule, s: Tensor, t: Tensor) -> Tensor:
+    """α_{t|s} = α_t / α_s, and 0 where both are 0."""
+    alpha_s, alpha_t = torch.broadcast_tensors(schedule.alpha(s), schedule.alpha(t))
+    return torch.where(alpha_s > 0, alpha_t / alpha_s, 0.0)
