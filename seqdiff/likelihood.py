@@ -36,6 +36,11 @@ class Bound:
         error = residual.square().sum().sqrt() / total
         return float(mean), float(error)
 
+    @staticmethod
+    def cat(bounds: list["Bound"]) -> "Bound":
+        """Bounds of several groups of rows, joined."""
+        return Bound(*(torch.cat([getattr(b, name) for b in bounds]) for name in ("nats", "error", "lengths")))
+
 
 @torch.no_grad()
 def continuous_bound(
@@ -103,12 +108,6 @@ def any_order_bound(
         estimates.append(N / n * (nll * masked).sum(-1))
     nats = torch.stack(estimates)
     return Bound(nats.mean(0), _standard_error(nats), N)
-
-
-def held_out_bound(denoiser, process: Absorbing, rows: list[Tensor], labels: list[Tensor], draws: int = 4) -> Bound:
-    """`continuous_bound` over groups of rows of equal length, joined."""
-    bounds = [continuous_bound(denoiser, process, x, draws, label=y) for x, y in zip(rows, labels, strict=True)]
-    return Bound(*(torch.cat([getattr(b, name) for b in bounds]) for name in ("nats", "error", "lengths")))
 
 
 def _standard_error(draws: Tensor) -> Tensor:

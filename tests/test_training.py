@@ -39,8 +39,8 @@ def toy_config(**run) -> TrainingConfig:
 
 def run(out: Path, config: TrainingConfig | None = None, data=None, **options):
     config, data = config or toy_config(), data or toy_data()
-    network, process = build(config, data)
-    return train(network, process, data, config, out, **options)
+    network, system = build(config, data)
+    return train(network, system, data, config, out, **options)
 
 
 SCRIPT = """
@@ -120,7 +120,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(tmp_
     good = (tmp_path / "train.safetensors").read_bytes()
     config = dataclasses.replace(toy_config(), optimizer=OptimizerConfig(lr=1.0, lr_rest=1.0, warmup=1, clip=1e30))
     data = toy_data()
-    network, process = build(config, data)
+    network, system = build(config, data)
     poison = {"at": 0}
 
     def forward(*arguments):
@@ -130,7 +130,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(tmp_
 
     network.forward = forward  # type: ignore[method-assign]
     with pytest.raises(TrainingError, match=r"step 16: the loss is nan.*holds the last good checkpoint"):
-        train(network, process, data, config, tmp_path)
+        train(network, system, data, config, tmp_path)
     assert (tmp_path / "train.safetensors").read_bytes() == good
 
 

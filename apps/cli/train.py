@@ -43,12 +43,12 @@ def run(
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     console = Console(stderr=True)
     data = load_data(domain, data_table, data_root or path.parent, out, console)
-    network, process = build(config, data)
+    network, system = build(config, data)
     earlier_hours = start_from(network, data, init, domain) if init else 0.0
     size = sum(p.numel() for p in network.parameters())
     rows = int((~data.held_out).sum())
     console.print(f"{name}: {size / 1e6:.1f}M parameters, {rows:,} rows, {device}, run folder {out}", highlight=False)
-    averaged, progress = with_progress(network, process, data, config, out, device, max_minutes, console)
+    averaged, progress = with_progress(network, system, data, config, out, device, max_minutes, console)
     log_path = out / "log.jsonl"
     log = [json.loads(line) for line in log_path.read_text().splitlines()] if log_path.is_file() else []
     draw_curve(log, out / "loss.png")
@@ -61,7 +61,7 @@ def run(
         "data_sha256": data.digest(),
         **next(({k: v for k, v in r.items() if "/" in k} for r in reversed(log) if any("/" in k for k in r)), {}),
     }
-    checkpoint = to_checkpoint(averaged, process, data, metrics)
+    checkpoint = to_checkpoint(averaged, system, data, metrics)
     checkpoint.save(out / "model", model_card(name, domain, checkpoint, data, config))
     get_domain(domain).training_extras(data, out / "model")
     done = "finished" if progress.step >= config.run.steps else "stopped; the same command goes on"
@@ -109,7 +109,7 @@ def start_from(network, data: EncodedData, init: str, domain: str) -> float:
     return float(checkpoint.metrics.get("training_hours", 0.0))
 
 
-def with_progress(network, process, data, config, out, device, max_minutes, console):
+def with_progress(network, system, data, config, out, device, max_minutes, console):
     columns = (
         TextColumn("{task.description}"),
         MofNCompleteColumn(),
@@ -131,7 +131,7 @@ def with_progress(network, process, data, config, out, device, max_minutes, cons
             note = f"loss {record['loss']:.3f} · held-out {held_out or '–'} · {rate:.0f} rows/s"
             bar.update(task, completed=record["step"], note=note)
 
-        return train(network, process, data, config, out, device, report, stop)
+        return train(network, system, data, config, out, device, report, stop)
 
 
 @contextlib.contextmanager

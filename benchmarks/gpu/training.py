@@ -96,14 +96,14 @@ def train_slice(slice: Slice, say=print) -> dict:
     preset, folder = get_preset(slice.model), slice.folder
     data = EncodedData.load(slice.arrays / preset.arrays)
     config = preset.on(slice.device)
-    network, process = build(config, data)
+    network, system = build(config, data)
     lost = _restore(slice, say)
     plan = _read_plan(folder) | ({"steps": slice.steps} if slice.steps else {})
     budget = slice.budget.without(min(30.0, slice.budget.seconds / 8))  # to evaluate, save and export
 
     def run(meter: Meter):
         now = replace(config, run=replace(config.run, steps=plan.get("steps", UNPLANNED)))
-        return train(network, process, data, now, folder, slice.device, _reporter(say), meter)
+        return train(network, system, data, now, folder, slice.device, _reporter(say), meter)
 
     planned = "steps" in plan
     if not planned:
@@ -130,7 +130,7 @@ def train_slice(slice: Slice, say=print) -> dict:
         "lost_on_resume": lost,
     }
     held_out = held_out_groups(data, FINAL_ROWS * config.run.eval_rows, slice.device)
-    figures["held_out_nats_per_token"] = evaluate(averaged, process, held_out, data.label_names)
+    figures["held_out_nats_per_token"] = evaluate(averaged, system, held_out, data.label_names)
     figures["export"] = export(slice, preset, config, averaged, process, data, plan, figures)
     say(f"{slice.model}: step {progress.step}, {figures['export']['lost']}")
     return figures
@@ -152,7 +152,7 @@ def export(slice: Slice, preset: Preset, config: TrainingConfig, averaged, proce
     out.mkdir(parents=True, exist_ok=True)
     bounds = figures["held_out_nats_per_token"]
     metrics = {k: figures[k] for k in ("step", "steps", "rows_seen", "tokens_seen", "training_seconds")} | bounds
-    checkpoint = to_checkpoint(averaged, process, data, metrics)
+    checkpoint = to_checkpoint(averaged, system, data, metrics)
     checkpoint.save(folder / "checkpoint", card(preset, config, data, figures))
     parts.pack_checkpoint(folder / "checkpoint", out / f"{slice.model}.zip")
     exported = parts.export_state(folder / "train.safetensors", plan, out)

@@ -19,10 +19,9 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from seqdiff.errors import TrainingError
-from seqdiff.likelihood import held_out_bound
+from seqdiff.likelihood import Bound
 from seqdiff.noise import Stream, uniform
-from seqdiff.objective import draw_corruption, training_loss
-from seqdiff.processes.absorbing import Absorbing
+from seqdiff.systems.base import Rows, System
 from seqdiff.training.config import TrainingConfig
 from seqdiff.training.data import Batches, EncodedData
 from seqdiff.training.state import Ema, load_state, make_optimizers, save_state, set_rate
@@ -52,7 +51,7 @@ def rate_factor(step: int, steps: int, warmup: int, hold: float) -> float:
 
 def train(
     model: nn.Module,
-    process: Absorbing,
+    system: System,
     data: EncodedData,
     config: TrainingConfig,
     out: Path,
@@ -63,6 +62,7 @@ def train(
     """Train, or go on training, in the folder `out`; returns (averaged model, progress).
 
     Args:
+        system: gives the objective and the held-out bound.
         report: called with every record that goes to `out/log.jsonl`.
         stop: asked after each step; True writes a checkpoint and returns early (a time limit, Ctrl-C).
 
@@ -102,16 +102,16 @@ def train(
     for step in range(progress.step, run.steps):
         started = time.perf_counter()
         epoch_number, epoch, batch = _batch_of_step(batches, step, epoch_number, epoch)
-        x_0, label, t, x_t = _corrupted(process, data, batch, step, run, device, rank, world)
+        rows = _rows(data, batch, step, run, device, rank, world)
         set_rate(optimizers, rate_factor(step, run.steps, config.optimizer.warmup, config.optimizer.hold))
-        lengths = (x_0 != data.alphabet.pad).sum(-1)
         with autocast:
-            logits = network(x_t, t, label, None if run.bucket == 1 else lengths)
-        loss = training_loss(process, logits, x_0, x_t, lengths).sum() / run.batch_tokens
+            terms = system.terms(network, rows)
+        terms = {name: nats.sum() / run.batch_tokens for name, nats in terms.items()}
+        loss = torch.stack(list(terms.values())).sum()
         loss.backward()
-        loss = loss.detach()
+        loss, parts = loss.detach(), {name: nats.detach() for name, nats in terms.items()}
         if world > 1:
-            _add_over_processes([p.grad for p in model.parameters() if p.grad is not None] + [loss])
+            _add_over_processes([p.grad for p in model.parameters() if p.grad is not None] + [loss, *parts.values()])
         norm = nn.utils.clip_grad_norm_(model.parameters(), config.optimizer.clip)
         if (step + 1) % check_every == 0:
             _check_finite(step, loss, norm, state_path)
@@ -125,9 +125,11 @@ def train(
         progress.seconds += time.perf_counter() - started
         last, figures = progress.step == run.steps, {}
         if progress.step % run.eval_every == 0 or last:
-            figures = evaluate(ema.model, process, held_out, data.label_names)
+            figures = evaluate(ema.model, system, held_out, data.label_names)
         if rank == 0 and (progress.step % LOG_EVERY == 0 or last or figures):
             record = {"step": progress.step, "loss": float(loss), "norm": float(norm), "rows": progress.rows_seen}
+            if len(parts) > 1:
+                record |= {f"loss/{name}": float(nats) for name, nats in parts.items()}
             record |= figures | {"seconds": round(progress.seconds, 2)}
             _append(log_path, record)
             report(record)
@@ -153,12 +155,14 @@ def held_out_groups(data: EncodedData, rows_per_class: int, device) -> dict[int,
     return groups
 
 
-def evaluate(model: nn.Module, process: Absorbing, held_out: dict, names: tuple[str, ...]) -> dict[str, float]:
+@torch.no_grad()
+def evaluate(model: nn.Module, system: System, held_out: dict, names: tuple[str, ...]) -> dict[str, float]:
     """Held-out bound in nats a token, per class, with standard errors."""
     record = {}
     for label, (rows, labels) in held_out.items():
         name = names[label] if names else "all"
-        mean, error = held_out_bound(model, process, rows, labels).per_token()
+        bounds = [system.bound(model, x_0, y) for x_0, y in zip(rows, labels, strict=True)]
+        mean, error = Bound.cat(bounds).per_token()
         record |= {f"bound/{name}": mean, f"error/{name}": error}
     return record
 
@@ -176,16 +180,17 @@ def _batch_of_step(batches: Batches, step: int, number: int, epoch: list):
     return number, epoch, epoch[step % len(epoch)]
 
 
-def _corrupted(process, data, batch, step, run, device, rank, world):
-    """This process's rows of the batch: (x_0, label, t, x_t). Noise belongs to a row's place in the whole batch."""
-    x_0 = _send(data.rows(batch, int(data.lengths[batch].max())), device)
-    sample = torch.arange(len(batch), device=device)
-    t, x_t = draw_corruption(process, x_0, run.seed, step, sample)
-    x_t = torch.where(x_0 == data.alphabet.pad, x_0, x_t)
-    label = _send(torch.from_numpy(data.labels[batch].astype("int64")), device)
-    dropped = uniform(run.seed, sample, step, 0, Stream.LABEL, device=device) < run.label_dropout
+def _rows(data, batch, step, run, device, rank, world) -> Rows:
+    """This process's rows of the batch. Noise belongs to a row's place in the whole batch."""
+    place = torch.arange(len(batch))[rank::world].to(device)
+    mine = batch[rank::world]
+    lengths = data.lengths[mine]
+    x_0 = _send(data.rows(mine, int(data.lengths[batch].max())), device)
+    label = _send(torch.from_numpy(data.labels[mine].astype("int64")), device)
+    dropped = uniform(run.seed, place, step, 0, Stream.LABEL, device=device) < run.label_dropout
     label = torch.where(dropped, len(data.label_names), label)
-    return tuple(tensor[rank::world] for tensor in (x_0, label, t, x_t))
+    padded = run.bucket > 1
+    return Rows(x_0, label, _send(torch.from_numpy(lengths), device), place, len(batch), padded, run.seed, step)
 
 
 def _send(tensor: Tensor, device: str) -> Tensor:

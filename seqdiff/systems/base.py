@@ -1,0 +1,80 @@
+"""What a system is: a process, what training minimises, what bounds its likelihood, how it is sampled by default.
+
+Training knows systems by this contract alone, so a published recipe is a file beside this one and touches nothing else.
+Shapes: B rows of this process, L length.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from seqdiff.likelihood import Bound
+from seqdiff.noise import Stream, uniform
+from seqdiff.objective import antithetic_times
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of one training batch that this process works on, and their noise, a function of (seed, step, place).
+
+    Attributes:
+        x_0: (B, L) int64 clean ids, padded at the end.
+        label: (B,) int64 classes; the class after the last is "any".
+        lengths: (B,) int64, tokens of each row.
+        place: (B,) int64, place of each row in the whole batch, which several processes may share.
+        size: rows of the whole batch.
+        padded: whether any row is shorter than L.
+    """
+
+    x_0: Tensor
+    label: Tensor
+    lengths: Tensor
+    place: Tensor
+    size: int
+    padded: bool
+    seed: int
+    step: int
+
+    @property
+    def mask_lengths(self) -> Tensor | None:
+        """`lengths` where a denoiser must be told, None where no row is padded."""
+        return self.lengths if self.padded else None
+
+    @property
+    def real(self) -> Tensor:
+        """(B, L) bool: not padding."""
+        return torch.arange(self.x_0.shape[1], device=self.x_0.device) < self.lengths.unsqueeze(1)
+
+    def times(self) -> Tensor:
+        """(B,) float64 in (0, 1], stratified over the whole batch."""
+        start = uniform(self.seed, 0, self.step, 0, Stream.TIME, device=self.x_0.device)
+        return antithetic_times(self.size, start)[self.place]
+
+    def uniform(self, columns: int | None = None, stream: Stream = Stream.CORRUPT) -> Tensor:
+        """(B, columns) float64 noise of the rows; one column a position by default."""
+        positions = torch.arange(columns or self.x_0.shape[1], device=self.x_0.device)
+        return uniform(self.seed, self.place.unsqueeze(-1), self.step, positions, stream, device=self.x_0.device)
+
+
+class System(Protocol):
+    """A recipe. Attributes: `process`, and `sampler`, the name of its own way to sample."""
+
+    @property
+    def process(self): ...
+
+    @property
+    def sampler(self) -> str: ...
+
+    def terms(self, network: nn.Module, rows: Rows) -> dict[str, Tensor]:
+        """Named terms of the objective, (B,) nats each, weights included; training minimises their sum."""
+        ...
+
+    def bound(self, network: nn.Module, x_0: Tensor, label: Tensor | None, draws: int = 4, seed: int = 0) -> Bound:
+        """Bound on −log p(x_0) of rows of one length."""
+        ...
+
+    def denoiser(self, network: nn.Module):
+        """The network as samplers want it: (x_t, t, label, lengths, positions) → log p(x_0 | x_t) up to a constant."""
+        ...
