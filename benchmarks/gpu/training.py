@@ -131,7 +131,7 @@ def train_slice(slice: Slice, say=print) -> dict:
     }
     held_out = held_out_groups(data, FINAL_ROWS * config.run.eval_rows, slice.device)
     figures["held_out_nats_per_token"] = evaluate(averaged, system, held_out, data.label_names)
-    figures["export"] = export(slice, preset, config, averaged, process, data, plan, figures)
+    figures["export"] = export(slice, preset, config, averaged, system, data, plan, figures)
     say(f"{slice.model}: step {progress.step}, {figures['export']['lost']}")
     return figures
 
@@ -146,7 +146,7 @@ def make_plan(progress: Progress, rate: float, total_seconds: float) -> dict:
     }
 
 
-def export(slice: Slice, preset: Preset, config: TrainingConfig, averaged, process, data, plan, figures) -> dict:
+def export(slice: Slice, preset: Preset, config: TrainingConfig, averaged, system, data, plan, figures) -> dict:
     """Checkpoint folder in the work folder; its zip, the state in parts and the log in the out folder."""
     folder, out = slice.folder, slice.out
     out.mkdir(parents=True, exist_ok=True)

@@ -90,7 +90,7 @@ def train(
         _truncate_log(log_path, progress.step)
     batches = Batches(data, run.batch_tokens, run.seed, run.bucket, run.passes)
     held_out = held_out_groups(data, run.eval_rows, device)
-    network = torch.compile(model, dynamic=True) if run.compile else model
+    network: nn.Module = torch.compile(model, dynamic=True) if run.compile else model  # type: ignore[assignment]
     autocast = torch.autocast(device.split(":")[0], torch.bfloat16) if run.precision == "bf16" else nullcontext()
 
     def checkpoint():
