@@ -5,7 +5,7 @@ Shapes: B rows of this process, L length.
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -62,7 +62,7 @@ class System(Protocol):
     """A recipe. Attributes: `process`, and `sampler`, the name of its own way to sample."""
 
     @property
-    def process(self): ...
+    def process(self) -> Any: ...
 
     @property
     def sampler(self) -> str: ...
