@@ -29,6 +29,7 @@ class Stream(IntEnum):
     PRIOR = 7
     JUMP = 8
     CHOICE = 9
+    GAUSS = 10
 
 
 def philox(counter: tuple[Tensor, Tensor, Tensor, Tensor], key: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
@@ -75,3 +76,20 @@ def uniform(
     counter = (integers(position), integers(step), integers(sample), (integers(slot) << 8) | int(stream))
     high, low, _, _ = philox(counter, (key & _LOW, (key >> 32) & _LOW))
     return ((high >> 5) * 2**26 + (low >> 6)).double() * 2.0**-53
+
+
+def normal(
+    seed: int | Tensor,
+    sample: int | Tensor,
+    step: int | Tensor,
+    word: int | Tensor,
+    stream: Stream,
+    slot: int | Tensor = 0,
+    device=None,
+) -> Tensor:
+    """Standard normal float64 numbers √2 erf⁻¹(2u − 1) of `uniform` u; `word` stands where `position` does.
+
+    For a vector of width D at position i the word is i·D + d. |x| stays below 8.3: the tail that 53 bits can reach.
+    """
+    u = uniform(seed, sample, step, word, stream, slot, device)
+    return torch.special.ndtri(u.clamp(min=2.0**-54))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from seqdiff.noise import Stream, uniform
+from seqdiff.noise import Stream, normal, uniform
 from seqdiff.processes.base import TokenProcess
 
 
@@ -25,6 +25,7 @@ class State:
         free: (B, L) bool, positions that a sampler may change; the others are pins and keep their clean tokens. None:
             all may change. The absorbing samplers that only reveal never look at it: what is masked is what is left.
         vectors: (B, L, D), x_t of a process on vectors; `tokens` then holds the pins, and in the end the result.
+        x0_hat: (B, L, D), the x̂0 that a loop on vectors was sent last: multistep solvers and self-conditioning read it.
     """
 
     tokens: Tensor
@@ -36,6 +37,7 @@ class State:
     label: Tensor | None = None
     free: Tensor | None = None
     vectors: Tensor | None = None
+    x0_hat: Tensor | None = None
 
     @classmethod
     def start(
@@ -55,6 +57,11 @@ class State:
         u = state.noise(0, torch.arange(canvas.shape[1], device=canvas.device), Stream.PRIOR)
         return replace(state, tokens=torch.where(free, process.prior(u), canvas))
 
+    @property
+    def changeable(self) -> Tensor:
+        """(B, L) bool: `free`, or all positions where none is pinned."""
+        return torch.ones_like(self.tokens, dtype=torch.bool) if self.free is None else self.free
+
     def put(self, tokens: Tensor, step: Tensor, log_weight: Tensor | None = None) -> "State":
         """The next state: new tokens and steps, weights added."""
         weight = self.log_weight if log_weight is None else self.log_weight + log_weight
@@ -64,6 +71,13 @@ class State:
         """Uniform noise (B, P) of the rows at `position` (P,) or (B, P) and `step` (an integer, (B, 1) or (B, P))."""
         seed, sample, slot = (field.unsqueeze(-1) for field in (self.seed, self.sample, self.slot))
         return uniform(seed, sample, step, position, stream, slot, device=self.tokens.device)
+
+    def normal(self, step, position: Tensor, width: int, stream: Stream) -> Tensor:
+        """Standard normal noise (B, P, D) for vectors of `width` D; arguments as in `noise`."""
+        seed, sample, slot = (field.reshape(-1, 1, 1) for field in (self.seed, self.sample, self.slot))
+        step = step.unsqueeze(-1) if isinstance(step, Tensor) and step.ndim else step
+        word = position.unsqueeze(-1) * width + torch.arange(width, device=position.device)
+        return normal(seed, sample, step, word, stream, slot, device=self.tokens.device)
 
     def rows(self, index: Tensor) -> "State":
         """The rows of `index`, in its order."""
@@ -86,6 +100,7 @@ class Query:
         t: (R,) float64 time of each of them.
         positions: (R, P) int64 positions asked for, None for all L.
         law: False from a loop on vectors that wants x̂0 = E[x_0 | x_t] (R, L, D) instead.
+        vectors: (R, L, D), where a solver asks between two states; None: at the state.
     """
 
     state: State
@@ -93,9 +108,12 @@ class Query:
     t: Tensor
     positions: Tensor | None
     law: bool = True
+    vectors: Tensor | None = None
 
     @property
     def x_t(self) -> Tensor:
+        if self.vectors is not None:
+            return self.vectors
         x_t = self.state.tokens if self.state.vectors is None else self.state.vectors
         return x_t if self.rows is None else x_t[self.rows]
 
@@ -103,3 +121,9 @@ class Query:
     def label(self) -> Tensor | None:
         label = self.state.label
         return label if label is None or self.rows is None else label[self.rows]
+
+    @property
+    def x0_hat(self) -> Tensor | None:
+        """The estimate before this one, for a denoiser that conditions on it (Chen et al., "Analog bits", 2022)."""
+        x0_hat = self.state.x0_hat
+        return x0_hat if x0_hat is None or self.rows is None else x0_hat[self.rows]
