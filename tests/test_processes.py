@@ -106,3 +106,86 @@ def test_exact_denoiser_is_bayes_under_any_process(name):
         assert torch.allclose(ours[b], table / table.sum(-1, keepdim=True), atol=1e-12)
     if name.startswith("absorbing"):
         assert torch.allclose(ours, ExactDenoiser(law)(x_t).exp(), atol=1e-12)
+
+
+@pytest.mark.parametrize("process", PROCESSES.values(), ids=PROCESSES)
+def test_a_time_a_position_is_the_time_of_each_position_on_its_own(process):
+    check_local_times(process)
+
+
+def check_local_times(process, grid: int = 0):
+    """Every function at times (B, L) is, entry by entry, that function at the one time of the entry; times on a grid if given."""
+    generator = torch.Generator().manual_seed(4)
+    B, L, V, S = 2, 3, process.vocabulary, process.states
+    if grid:
+        steps = torch.randint(1, grid, (B, L), generator=generator)
+        t, s = steps.double() / grid, (steps - 1).double() / grid
+    else:
+        t = 0.05 + 0.9 * torch.rand(B, L, dtype=torch.float64, generator=generator)
+        s = t * torch.rand(B, L, dtype=torch.float64, generator=generator)
+        s[0, 0] = 0.0
+    x_0 = torch.randint(V, (B, L), generator=generator)
+    u = torch.rand(B, L, dtype=torch.float64, generator=generator)
+    x_t = process.corrupt(x_0, t, u)
+    x_s = process.corrupt(x_0, s, u)
+    p_x0 = torch.softmax(torch.randn(B, L, V, dtype=torch.float64, generator=generator), -1)
+    ours = {
+        "between": process.between(s, t),
+        "marginal": process.marginal(t),
+        "leaving": process.leaving(x_s, s, t),
+        "arriving": process.arriving(x_t, s, t),
+        "likelihood": process.likelihood(x_t, t),
+        "bridge": process.bridge(x_t, x_0, s, t),
+        "posterior": process.posterior(x_t, p_x0, s, t),
+        "kernel": process.log_kernel(x_t, x_s, s, t).exp(),
+        "spread": process.spread(p_x0, t),
+    }
+    for b in range(B):
+        for i in range(L):
+            here = (slice(b, b + 1), slice(i, i + 1))
+            s_bi, t_bi = s[b, i], t[b, i]
+            assert torch.equal(process.corrupt(x_0[here], t_bi, u[here])[0, 0], x_t[b, i])
+            alone = {
+                "between": process.between(s_bi, t_bi),
+                "marginal": process.marginal(t_bi),
+                "leaving": process.between(s_bi, t_bi)[x_s[b, i]],
+                "arriving": process.between(s_bi, t_bi)[:, x_t[b, i]],
+                "likelihood": process.marginal(t_bi)[:, x_t[b, i]],
+                "bridge": process.bridge(x_t[here], x_0[here], s_bi, t_bi)[0, 0],
+                "posterior": process.posterior(x_t[here], p_x0[here], s_bi, t_bi)[0, 0],
+                "kernel": process.log_kernel(x_t[here], x_s[here], s_bi, t_bi).exp()[0, 0],
+                "spread": p_x0[b, i] @ process.marginal(t_bi),
+            }
+            for name, value in alone.items():
+                assert torch.allclose(ours[name][b, i], value, atol=1e-12), name
+    if not grid:  # a time a row is a time a position that is the same along the row
+        row_s, row_t = s.min(-1).values, t.max(-1).values
+        for shape_s, shape_t in ((row_s, row_t), (row_s, row_t[:, None].expand(B, L)), (row_s[:, None].expand(B, L), row_t)):
+            whole = process.posterior(x_t, p_x0, shape_s, shape_t)
+            for b in range(B):
+                one = process.posterior(x_t[b : b + 1], p_x0[b : b + 1], row_s[b], row_t[b])
+                assert torch.allclose(whole[b], one[0], atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("process", PROCESSES.values(), ids=PROCESSES)
+def test_gradients_of_the_posterior_are_finite_up_to_both_ends(process, dtype):
+    check_gradients(process, dtype, [(0.0, 1e-12), (0.0, 1e-3), (0.4, 0.6), (1 - 1e-3, 1.0), (0.0, 1.0), (0.0, 0.0)])
+
+
+def check_gradients(process, dtype, times):
+    """D3PM's loss term, −Σ bridge · log posterior, from logits of any floating type: value and gradient are finite."""
+    V = process.vocabulary
+    for s, t in times:
+        x_0 = torch.arange(V).unsqueeze(0)
+        x_t = process.corrupt(x_0, at(t), torch.full((1, V), 0.3, dtype=torch.float64))
+        logits = torch.linspace(-2, 2, V * V).reshape(1, V, V).to(dtype).requires_grad_()
+        posterior = process.posterior(x_t, torch.softmax(logits, -1), at(s), at(t))
+        assert torch.allclose(
+            posterior.sum(-1), torch.ones(1, V, dtype=torch.float64), atol=2e-2 if dtype == torch.bfloat16 else 1e-5
+        )
+        bridge = process.bridge(x_t, x_0, at(s), at(t))
+        loss = -torch.where(bridge > 0, bridge * posterior.clamp(min=1e-30).log(), 0.0).sum()
+        loss.backward()
+        assert bool(torch.isfinite(loss))
+        assert bool(torch.isfinite(logits.grad).all()), (s, t)

@@ -1,6 +1,6 @@
 """The absorbing (masked) process: a token stays itself with probability α_t, else it is the mask.
 
-Shapes: B batch, L length, V vocabulary. Times t, s are float64, (B,) or scalar, with s < t.
+Shapes: B batch, L length, V vocabulary. Times t, s are float64, (), (B,) or (B, L), with s < t.
 Source: Austin et al., D3PM, 2021 (absorbing state); Sahoo et al., MDLM, 2024.
 """
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from seqdiff.processes.base import TokenProcess, column
+from seqdiff.processes.base import TokenProcess, aligned, column, nonzero
 from seqdiff.schedules import Schedule
 
 
@@ -36,7 +36,7 @@ class Absorbing(TokenProcess):
         return torch.full(u.shape, self.mask, dtype=torch.int64, device=u.device)
 
     def between(self, s: Tensor, t: Tensor) -> Tensor:
-        s, t = torch.broadcast_tensors(s, t)
+        s, t = aligned(s, t)
         rate_s, rate_t = self.schedule.mask_rate(s), self.schedule.mask_rate(t)
         lost = torch.where(rate_s < 1, (rate_t - rate_s) / (1 - rate_s), 1.0)[..., None, None]
         stay = torch.eye(self.states, dtype=torch.float64, device=lost.device)
@@ -57,19 +57,20 @@ class Absorbing(TokenProcess):
         return torch.where((x_t == self.mask).unsqueeze(-1), rate, here * (1 - rate))
 
     def unmask_probability(self, s: Tensor, t: Tensor) -> Tensor:
-        """(α_s − α_t) / (1 − α_t): the chance that a token masked at t is revealed at s."""
-        return 1 - self.schedule.mask_rate(s) / self.schedule.mask_rate(t)
+        """(α_s − α_t) / (1 − α_t): the chance that a token masked at t is revealed at s; 1 where t = 0."""
+        s, t = aligned(s, t)
+        rate_s, rate_t = self.schedule.mask_rate(s), self.schedule.mask_rate(t)
+        return 1 - rate_s / nonzero(rate_t)
 
     def posterior(self, x_t: Tensor, p_x0: Tensor, s: Tensor, t: Tensor) -> Tensor:
         """p(x_s | x_t) = Σ_v p(v | x_t) q(x_s | x_t, v), (B, L, V + 1) with the mask last.
 
         A masked token becomes v with probability (α_s − α_t)/(1 − α_t) · p(v) and stays masked with (1 − α_s)/(1 − α_t);
-        a revealed token stays. p_x0 is (B, L, V).
+        a revealed token stays. p_x0 is (B, L, V), of any floating type; the result is float64.
         """
-        unmask = column(self.unmask_probability(s, t)).unsqueeze(-1).to(p_x0.dtype)
-        unmask = unmask.expand(*p_x0.shape[:-1], 1)
+        unmask = column(self.unmask_probability(s, t)).unsqueeze(-1).expand(*p_x0.shape[:-1], 1)
         masked = torch.cat([unmask * p_x0, 1 - unmask], dim=-1)
-        carried = torch.nn.functional.one_hot(x_t.clamp(max=self.mask), self.mask + 1).to(p_x0.dtype)
+        carried = torch.nn.functional.one_hot(x_t.clamp(max=self.mask), self.mask + 1).double()
         return torch.where((x_t == self.mask).unsqueeze(-1), masked, carried)
 
     def bridge(self, x_t: Tensor, x_0: Tensor, s: Tensor, t: Tensor) -> Tensor:

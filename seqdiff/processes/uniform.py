@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from seqdiff.processes.base import TokenProcess, column
+from seqdiff.processes.base import TokenProcess, aligned, column, nonzero, normalised, possible
 from seqdiff.schedules import Schedule
 
 
@@ -27,8 +27,8 @@ class Uniform(TokenProcess):
         return torch.full((self.vocabulary,), 1 / self.vocabulary, dtype=torch.float64)
 
     def between(self, s: Tensor, t: Tensor) -> Tensor:
-        keep = _kept(self.schedule, s, t)[..., None, None]
-        return keep * torch.eye(self.vocabulary, dtype=torch.float64, device=keep.device) + (1 - keep) / self.vocabulary
+        lost = _lost(self.schedule, s, t)[..., None, None]
+        return (1 - lost) * torch.eye(self.vocabulary, dtype=torch.float64, device=lost.device) + lost / self.vocabulary
 
     def rate(self, t: Tensor) -> Tensor:
         """−α′_t/α_t · (1/V − δ)."""
@@ -46,27 +46,28 @@ class Uniform(TokenProcess):
         here = x_t.unsqueeze(-1) == torch.arange(self.vocabulary, device=x_t.device)
         return here * (1 - rate) + rate / self.vocabulary
 
+    def arriving(self, x_t: Tensor, s: Tensor, t: Tensor) -> Tensor:
+        lost = column(_lost(self.schedule, s, t)).unsqueeze(-1)
+        here = x_t.unsqueeze(-1) == torch.arange(self.vocabulary, device=x_t.device)
+        return here * (1 - lost) + lost / self.vocabulary
+
+    def leaving(self, x_s: Tensor, s: Tensor, t: Tensor) -> Tensor:
+        return self.arriving(x_s, s, t)  # the matrices are symmetric
+
     def bridge(self, x_t: Tensor, x_0: Tensor, s: Tensor, t: Tensor) -> Tensor:
-        arrive = self._arrive(x_t, s, t)
-        joint = self.likelihood(x_0, s) * arrive  # the matrices are symmetric: q_s(x_s | x_0) = q_s(x_0 | x_s)
-        return joint / joint.sum(-1, keepdim=True)
+        return normalised(self.likelihood(x_0, s) * self.arriving(x_t, s, t))
 
     def posterior(self, x_t: Tensor, p_x0: Tensor, s: Tensor, t: Tensor) -> Tensor:
         """Σ_v w_v (α_s δ(x_s = v) + (1 − α_s)/V) · Q_{t|s}(x_s, x_t) with w_v = p(v)/q(x_t | v)."""
         likelihood = self.likelihood(x_t, t)
-        weight = torch.where(p_x0 > 0, p_x0 / likelihood, 0.0)
+        weight = possible(p_x0.to(likelihood.dtype), likelihood) / nonzero(likelihood)
         rate = column(self.schedule.mask_rate(s)).unsqueeze(-1)
         start = (1 - rate) * weight + rate / self.vocabulary * weight.sum(-1, keepdim=True)
-        return start * self._arrive(x_t, s, t)
-
-    def _arrive(self, x_t: Tensor, s: Tensor, t: Tensor) -> Tensor:
-        """Q_{t|s}(·, x_t), (B, L, V)."""
-        keep = column(_kept(self.schedule, s, t)).unsqueeze(-1)
-        here = x_t.unsqueeze(-1) == torch.arange(self.vocabulary, device=x_t.device)
-        return here * keep + (1 - keep) / self.vocabulary
+        return start * self.arriving(x_t, s, t)
 
 
-def _kept(schedule: Schedule, s: Tensor, t: Tensor) -> Tensor:
-    """α_{t|s} = α_t / α_s, and 0 where both are 0."""
-    alpha_s, alpha_t = torch.broadcast_tensors(schedule.alpha(s), schedule.alpha(t))
-    return torch.where(alpha_s > 0, alpha_t / alpha_s, 0.0)
+def _lost(schedule: Schedule, s: Tensor, t: Tensor) -> Tensor:
+    """1 − α_{t|s} = (α_s − α_t)/α_s from differences of mask rates, right for small t too; 1 where both α are 0."""
+    s, t = aligned(s, t)
+    rate_s, rate_t = schedule.mask_rate(s), schedule.mask_rate(t)
+    return torch.where(rate_s < 1, (rate_t - rate_s) / nonzero(1 - rate_s), 1.0)
