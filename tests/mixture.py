@@ -1,10 +1,11 @@
 """A mixture of Gaussians under a process on vectors: its exact denoiser, its moments, and draws from it.
 
 Shapes: M components, D width. With x_t = a x_0 + b ε component m becomes N(a μ_m, C_m), C_m = a² Σ_m + b² I, and
-E[x_0 | x_t, m] = μ_m + a Σ_m C_m⁻¹ (x_t − a μ_m).
+E[x_0 | x_t, m] = μ_m + a Σ_m C_m⁻¹ (x_t − a μ_m). With Σ_m = U Λ Uᵀ, C_m⁻¹ = U (a² Λ + b²)⁻¹ Uᵀ.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -22,12 +23,17 @@ class Mixture:
 
     def _at(self, x, a, b):
         """Log-density of each component at x (B, D) of one position, and E[x_0 | x, m] (B, M, D); a, b (B,)."""
-        a, b = a.reshape(-1, 1), b.reshape(-1, 1)
-        C = a[..., None, None].square() * self.covariance + b[..., None, None].square() * torch.eye(x.shape[-1]).double()
-        gap = x.unsqueeze(1) - a.unsqueeze(-1) * self.mean
-        solved = torch.linalg.solve(C, gap.unsqueeze(-1))
-        log_q = -(gap * solved.squeeze(-1)).sum(-1) / 2 - torch.logdet(C) / 2 + self.weight.log()
-        return log_q, self.mean + a.unsqueeze(-1) * (self.covariance @ solved).squeeze(-1)
+        a, b = a.reshape(-1, 1, 1), b.reshape(-1, 1, 1)
+        eigenvalue, U = self._axes
+        spread = a.square() * eigenvalue + b.square()
+        gap = torch.einsum("bmi,mij->bmj", x.unsqueeze(1) - a * self.mean, U)
+        log_q = -(gap.square() / spread + spread.log()).sum(-1) / 2 + self.weight.log()
+        return log_q, self.mean + a * torch.einsum("bmj,mij->bmi", gap * eigenvalue / spread, U)
+
+    @cached_property
+    def _axes(self):
+        eigenvalue, U = torch.linalg.eigh(self.covariance)
+        return eigenvalue, U
 
     def log_density(self, x, a, b):
         """log q_t(x) up to a constant, (B,)."""
@@ -39,6 +45,11 @@ class Mixture:
         t = t.expand(B).repeat_interleave(L)
         log_q, each = self._at(x_t.reshape(-1, D), process.signal(t), process.noise(t))
         return (torch.softmax(log_q, -1).unsqueeze(-1) * each).sum(1).reshape(B, L, D)
+
+    def at(self, process, t):
+        """The law of x_t, a mixture too."""
+        a, b = process.signal(t), process.noise(t)
+        return Mixture(self.weight, a * self.mean, a**2 * self.covariance + b**2 * torch.eye(self.mean.shape[1]).double())
 
     def moments(self):
         mean = self.weight @ self.mean
