@@ -3,7 +3,7 @@
 Every `p_from_…` has the signature (process, output, x_t, t), and an inverse where there is one. `CanonicalDenoiser`
 applies one of them at the edge, so that samplers, guidance and likelihoods never see another form.
 
-Shapes: B batch, L length, V clean vocabulary, S ≥ V states; x_t (B, L), t scalar or (B,). Below, at one position,
+Shapes: B batch, L length, V clean vocabulary, S ≥ V states; x_t (B, L), t (), (B,) or (B, L). Below, at one position,
 q(y | v) = Q_t(v, y) is the marginal of the process, and w_v = p(v | x_t)/q(x_t | v), which is the leave-one-out law
 p(v | the other positions) up to a constant.
 """
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from seqdiff.errors import ConfigError
 from seqdiff.processes.absorbing import Absorbing
-from seqdiff.processes.base import TokenProcess, column, possible
+from seqdiff.processes.base import TokenProcess, column, nonzero, possible
 from seqdiff.processes.uniform import Uniform
 
 # A token stays with probability α_t, else it is noise: discrete flow matching's mixture path with κ = α_t.
@@ -63,7 +63,8 @@ def ratio_from_p(process: TokenProcess, p_x0: Tensor, x_t: Tensor, t: Tensor) ->
     """The ratio (concrete score) s_y = q_t(y)/q_t(x_t) = Σ_v q(y | v) w_v for every state y, (B, L, S); s_{x_t} = 1.
 
     q_t(y) is the law of x_t with this position at y and the others as they are (Lou et al., SEDD, 2024). Under the
-    absorbing process at a mask, s_v = α_t/(1 − α_t) · p(v) (Ou et al., RADD, 2024: e^{−σ̄}/(1 − e^{−σ̄})).
+    absorbing process at a mask, s_v = α_t/(1 − α_t) · p(v) (Ou et al., RADD, 2024: e^{−σ̄}/(1 − e^{−σ̄})); at its revealed
+    tokens p says nothing of the other states, whose entries mean nothing there, and no rate leads from them.
     """
     w = _weights(process, p_x0, x_t, t)
     if isinstance(process, Absorbing):
@@ -72,7 +73,7 @@ def ratio_from_p(process: TokenProcess, p_x0: Tensor, x_t: Tensor, t: Tensor) ->
     if isinstance(process, Uniform):
         rate = column(process.schedule.mask_rate(t)).unsqueeze(-1)
         return (1 - rate) * w + rate / process.vocabulary * w.sum(-1, keepdim=True)
-    return w @ process.marginal(t).to(w.device)
+    return process.spread(w, t)
 
 
 def p_from_ratio(process: TokenProcess, ratio: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
@@ -88,7 +89,8 @@ def p_from_ratio(process: TokenProcess, ratio: Tensor, x_t: Tensor, t: Tensor) -
         rate = column(process.schedule.mask_rate(t)).unsqueeze(-1)
         w = s - rate / process.vocabulary * s.sum(-1, keepdim=True)
     else:
-        w = s @ torch.linalg.pinv(process.marginal(t).to(s.device))
+        inverse = torch.linalg.pinv(process.marginal(t).to(s.device))
+        w = s @ inverse if inverse.ndim < 4 else (s.unsqueeze(-2) @ inverse).squeeze(-2)
     likelihood = process.likelihood(x_t, t)
     return possible(w.clamp(min=0) * likelihood, likelihood)
 
@@ -148,7 +150,7 @@ def _weights(process: TokenProcess, p_x0: Tensor, x_t: Tensor, t: Tensor) -> Ten
     """w_v = p(v | x_t)/q(x_t | v), 0 where that is not possible, (B, L, V) float64."""
     likelihood = process.likelihood(x_t, t)
     able = likelihood > 0
-    return torch.where(able, p_x0.double(), 0.0) / torch.where(able, likelihood, 1.0)
+    return torch.where(able, p_x0.double(), 0.0) / nonzero(likelihood)
 
 
 def _velocity_parts(process: TokenProcess, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:

@@ -112,7 +112,11 @@ def _rate_into(process: TokenProcess, x_t: Tensor, t: Tensor) -> Tensor:
         beta = column(process.schedule.mask_rate_prime(t) / process.schedule.alpha(t)).unsqueeze(-1)
         return beta * (1 / process.states - torch.nn.functional.one_hot(x_t, process.states).double())
     rate = process.rate(t).to(x_t.device).transpose(-1, -2)
-    return rate[x_t] if rate.ndim == 2 else rate[torch.arange(len(x_t), device=x_t.device).unsqueeze(-1), x_t]
+    if rate.ndim == 2:
+        return rate[x_t]
+    rate = rate.unsqueeze(1) if rate.ndim == 3 else rate
+    index = x_t[..., None, None].expand(*x_t.shape, 1, process.states)
+    return rate.expand(*x_t.shape, *rate.shape[-2:]).gather(2, index).squeeze(2)
 
 
 def _clean(process: TokenProcess, x_0: Tensor) -> Tensor:
