@@ -27,7 +27,7 @@ class ClassifierFree:
     """
 
     def __init__(self, denoiser, gamma: float):
-        if denoiser.labels < 1:
+        if getattr(denoiser, "labels", 0) < 1:
             raise ConfigError("guidance: expected a denoiser with classes or a given source, got one with none")
         if not math.isfinite(gamma):
             raise ConfigError(f"guidance: expected a finite gamma, got {gamma}")
@@ -43,8 +43,9 @@ class ClassifierFree:
         if self.gamma == 0:
             return self.denoiser(x_t, t, nothing, lengths, positions, **more)
         t = t if t is None else torch.as_tensor(t, device=x_t.device).expand(len(x_t))
-        rows, more = (_twice(v) for v in (x_t, t)), {name: _twice(value) for name, value in more.items()}
-        out = self.denoiser(*rows, torch.cat([label, nothing]), _twice(lengths), _twice(positions), **more)
+        more = {name: _twice(value) for name, value in more.items()}
+        both = torch.cat([label, nothing])
+        out = self.denoiser(_twice(x_t), _twice(t), both, _twice(lengths), _twice(positions), **more)
         of_label, of_any = out.chunk(2)
         guided = of_any + self.gamma * (of_label - of_any)
         return torch.where(of_label.isneginf() | of_any.isneginf(), float("-inf"), guided)  # 0^γ is 0, not ∞ − ∞
