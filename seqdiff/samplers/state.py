@@ -26,6 +26,7 @@ class State:
             all may change. The absorbing samplers that only reveal never look at it: what is masked is what is left.
         vectors: (B, L, D), x_t of a process on vectors; `tokens` then holds the pins, and in the end the result.
         x0_hat: (B, L, D), the x̂0 that a loop on vectors was sent last: multistep solvers and self-conditioning read it.
+        confidence: (B, L) float64, the probability with which each token was drawn, for samplers that look back at it.
     """
 
     tokens: Tensor
@@ -38,6 +39,7 @@ class State:
     free: Tensor | None = None
     vectors: Tensor | None = None
     x0_hat: Tensor | None = None
+    confidence: Tensor | None = None
 
     @classmethod
     def start(
