@@ -60,6 +60,9 @@ def score_entropy(
     The continuous-time bound (without the prior's term) of any process with a rate, SEDD's denoising score entropy (Lou et
     al., 2024, eq. 10): s is the model's ratio q_t(y)/q_t(x_t), r the true one given x_0, q(y | x_0)/q(x_t | x_0), and
     R_t(y, x_t) the rate from y to x_t. Written r · (ρ − 1 − log ρ) with ρ = s/r, so that nothing cancels where ρ → 1.
+
+    Under a process that overwrites tokens p must tend to x_t as t → 0, or the bound is infinite: let the network predict
+    leave-one-out (`p_from_leave_one_out`). There t = v² with weight 2v, v uniform, has a finite variance, and t uniform not.
     """
     x_0, x_t = _clean(process, x_0), x_t.clamp(max=process.states - 1)
     t = t.clamp(max=_LAST)
