@@ -110,6 +110,20 @@ def test_bridges_compose_with_the_marginal(process):
 
 
 @every_process
+def test_a_time_per_position_is_each_position_at_its_time(process):
+    s, t = at([[0.1, 0.2], [0.3, 0.4]]), at([[0.7, 0.3], [0.9, 0.5]])
+    x_t, x_0 = eps(2, 2, 3), eps(2, 2, 3, seed=1)
+    mean, variance = process.bridge(x_t, x_0, s, t)
+    velocity = process.velocity(x_t, x_0, t)
+    for b in range(2):
+        for i in range(2):
+            one = process.bridge(x_t[b : b + 1, i : i + 1], x_0[b : b + 1, i : i + 1], s[b, i], t[b, i])
+            assert torch.allclose(mean[b, i], one[0][0, 0], atol=1e-14)
+            assert torch.allclose(variance[b, i], one[1], atol=1e-14)
+            assert torch.allclose(velocity[b, i], process.velocity(x_t[b, i], x_0[b, i], t[b, i]), atol=1e-12)
+
+
+@every_process
 def test_reverse_variance_runs_from_the_bridge_to_beta_in_log_space(process):
     s, t = at([0.3, 0.4]), at([0.35, 0.9])
     tilde, beta = process.reverse_variance(s, t), process.reverse_variance(s, t, 1.0)

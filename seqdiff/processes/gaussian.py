@@ -1,7 +1,7 @@
 """Gaussian processes on vectors: x_t = a_t x_0 + b_t ε, with a falling, b rising and ε standard normal.
 
 Everything follows from a, b and their derivatives. Shapes: B batch, L length, D width; times s < t are float64 in
-[0, 1], scalar or (B,); x is (B, L, D). Canonical prediction: x̂0 = E[x_0 | x_t].
+[0, 1], scalar, (B,) or (B, L); x is (B, L, D). Canonical prediction: x̂0 = E[x_0 | x_t].
 Sources: Ho et al., DDPM, 2020; Song et al., "Score-based generative modeling through SDEs", 2021 (VP, VE, the ODE);
 Kingma et al., VDM, 2021 (bridge in terms of the SNR); Lipman et al., "Flow matching", 2023 (straight flow).
 """
@@ -18,8 +18,8 @@ from seqdiff.schedules import Schedule
 
 
 def spread(t: Tensor) -> Tensor:
-    """(B,) → (B, 1, 1), so that a number per row broadcasts over positions and width; a scalar stays one."""
-    return t.reshape(-1, 1, 1) if t.ndim else t
+    """(B,) → (B, 1, 1) and (B, L) → (B, L, 1), so that a number per row or position broadcasts; a scalar stays one."""
+    return t.reshape(*t.shape, *[1] * (3 - t.ndim)) if t.ndim else t
 
 
 class VectorProcess(ABC):

@@ -1,0 +1,100 @@
+"""Samplers of tokens through a process on their embeddings: a loop on vectors, led by p(x0 | x_t) over tokens.
+
+Shapes: B batch, L length, V vocabulary, D width.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from seqdiff.condition import Condition
+from seqdiff.embedding import EmbeddedProcess
+from seqdiff.errors import ConditionError, ConfigError
+from seqdiff.noise import Stream
+from seqdiff.samplers.absorbing import Loop, padded, write
+from seqdiff.samplers.state import Query, State
+from seqdiff.samplers.vectors import (
+    VectorLoop,
+    ddim,
+    ddpm,
+    dpm_solver,
+    euler,
+    heun,
+    karras_times,
+    log_snr_times,
+    reverse_sde,
+    uniform_times,
+)
+
+SOLVERS: dict[str, Callable[..., VectorLoop]] = {
+    "ddpm": ddpm,
+    "ddim": ddim,
+    "dpm-solver": dpm_solver,
+    "euler": euler,
+    "heun": heun,
+    "sde": reverse_sde,
+}
+SPACINGS = ("log-snr", "karras", "uniform")
+
+
+def embedded(
+    state: State,
+    process: EmbeddedProcess,
+    condition: Condition,
+    steps: int,
+    solver: str = "ddpm",
+    spacing: str = "log-snr",
+    t_max: float = 0.999,
+    t_min: float = 0.02,
+    clamp: bool = False,
+) -> Loop:
+    """Run a loop on vectors from t_max to t_min with x̂0 = Σ_v p(v | x_t) e_v, then draw the tokens from p at t_min.
+
+    Every query asks for p(x0 | x_t), under the condition, and the tokens come from `condition.draw` at the free positions:
+    pins and hard constraints hold by construction. A condition that ties positions to each other acts in that last draw
+    alone, and needs a t_min at which p still has mass on what it allows (ConditionError otherwise). `clamp` moves x̂0
+    onto the nearest embedding (Li et al., Diffusion-LM, 2022): for few steps, and another law.
+
+    Law: that of the solver on the vectors (see `seqdiff.samplers.vectors`), plus what t_max and t_min leave: the prior
+    lacks a x_0 at t_max, and positions are drawn independently given x at t_min. It tends to the data law as steps → ∞,
+    t_max → 1, t_min → 0. Start from `State.from_canvas(process, canvas, …)`; a saved state goes on with the same arguments.
+    The state's tokens hold the pins and holes (V) until the end; `Query.x0_hat` is there for self-conditioning.
+    """
+    times = grid(process, steps, spacing, t_max, t_min).to(state.tokens.device)
+    if solver not in SOLVERS:
+        raise ConfigError(f"solver: expected one of {', '.join(SOLVERS)}; got {solver!r}")
+    if state.vectors is None:
+        state = process.place(state, times[0])
+    loop = SOLVERS[solver](state, process.process, times)
+    try:
+        query = next(loop)
+        while True:
+            p_x0 = yield replace(query, law=True)
+            x0_hat = process.embedding.mean(p_x0)
+            query = loop.send((process.embedding.clamp(x0_hat) if clamp else x0_hat).detach())
+    except StopIteration as end:
+        state = end.value
+    if bool((state.step > steps).all()):
+        return state
+    free = torch.ones_like(state.tokens, dtype=torch.bool) if state.free is None else state.free
+    positions, real = padded(free)
+    p_x0 = yield Query(state, None, times[-1].expand(len(free)), positions)
+    drawn, log_weight = condition.draw(state.tokens, p_x0, positions, state.noise(steps, positions, Stream.TOKEN))
+    if bool((real & (drawn >= process.vocabulary)).any()):
+        raise ConditionError(
+            f"condition: p(x0 | x_t) at t = {t_min} has no mass on what it allows; raise t_min, or take more steps"
+        )
+    return state.put(write(state.tokens, positions, drawn, real), state.step + 1, log_weight)
+
+
+def grid(process: EmbeddedProcess, steps: int, spacing: str, t_max: float, t_min: float) -> Tensor:
+    """(steps + 1,) times. Raises ConfigError for an unknown spacing."""
+    if spacing == "log-snr":
+        return log_snr_times(process.process, steps, t_max, t_min)
+    if spacing == "karras":
+        return karras_times(process.process, steps, t_max, t_min)
+    if spacing == "uniform":
+        return uniform_times(steps, t_max, t_min)
+    raise ConfigError(f"spacing of times: expected one of {', '.join(SPACINGS)}; got {spacing!r}")
