@@ -76,6 +76,7 @@ def test_the_length_head_sees_the_source_and_its_length():
         torch.nn.init.zeros_(model.length_difference.weight)
         logits = model.length_logits(model.encode(same, torch.tensor([2, 4])))
     assert torch.equal(logits[0, :5], logits[1, 2:]), "a term of the difference of lengths"
+    assert len(set(logits[1].tolist())) == 7, "shorter and longer are told apart"
     with pytest.raises(ConfigError, match="max_length: expected the longest length"):
         network({"kind": "encoder-decoder"}).given(same).length_probability()
 
