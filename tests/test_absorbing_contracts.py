@@ -36,7 +36,7 @@ LOOPS = {
     "blocks of planning": partial(blockwise, steps=8, loop=path_planning, block=5),
     "blocks of entropy": partial(blockwise, steps=8, loop=partial(entropy_bounded, epsilon=1.5), block=5),
 }
-V, L, N = 12, 12, 24
+V, L, N = 12, 12, 16
 
 
 @pytest.fixture(scope="module")

@@ -20,14 +20,14 @@ from seqdiff.schedules import Schedule
 
 
 def largest_remasking(mask_rate_s: Tensor, mask_rate_t: Tensor) -> Tensor:
-    """σ_max = min(1, (1 − α_s)/α_t): above it the posterior of a mask would be negative (Wang et al., 2025, eq. 7)."""
+    """σ_max = min(1, (1 − α_s)/α_t): above it the posterior of a mask would be negative (Wang et al., 2025)."""
     return (mask_rate_s / (1 - mask_rate_t)).clamp(max=1.0)  # α_1 = 0 gives ∞, clamped
 
 
 def unmask_probability(mask_rate_s: Tensor, mask_rate_t: Tensor, sigma: Tensor) -> Tensor:
     """(α_s − (1 − σ) α_t)/(1 − α_t): the chance that a token masked at t is revealed at s, if others are remasked with σ.
 
-    With it q(x_s | x_0) has the marginals of the absorbing process for every σ ≤ σ_max (Wang et al., 2025, eq. 6):
+    With it q(x_s | x_0) has the marginals of the absorbing process for every σ ≤ σ_max (Wang et al., 2025):
     α_t σ + (1 − α_t)(1 − unmask) = 1 − α_s.
     """
     return (mask_rate_t - mask_rate_s + sigma * (1 - mask_rate_t)) / mask_rate_t
@@ -36,7 +36,7 @@ def unmask_probability(mask_rate_s: Tensor, mask_rate_t: Tensor, sigma: Tensor) 
 @dataclass(frozen=True)
 class Hold:
     """ReMDM's loop: α rises to `alpha` until t = start, stays there until t = end, and rises to 1; tokens are remasked
-    only while it stays (Wang et al., 2025, section 4.2; the defaults are theirs for text)."""
+    only while it stays (Wang et al., 2025; the defaults are those of its text scripts)."""
 
     alpha: float = 0.9
     start: float = 0.55
@@ -57,7 +57,7 @@ def times_of(schedule: Schedule, steps: int, hold: Hold | None = None) -> tuple[
     """
     if hold is None:
         return torch.linspace(1, 0, steps + 1, dtype=torch.float64), torch.ones(steps, dtype=torch.bool)
-    rise, last = round(steps * (1 - hold.start)), round(steps * hold.end)
+    rise, last = (max(1, round(steps * share)) for share in (1 - hold.start, hold.end))
     stay = steps - rise - last
     if min(rise, stay, last) < 1:
         raise ConfigError(
@@ -96,9 +96,8 @@ def remasking(
     was drawn, and 0 where masked. `hold` keeps α constant for a while and remasks only then.
 
     Law (asymptotic): for one fixed x_0 the marginals are exact. With p(x0 | x_t) in its place the tokens that a step
-    reveals are independent, and for a fixed η a step reveals many: an exact denoiser's law is reached with error O(1/√T)
-    (`ancestral`: O(1/T)), the share of masks m up to which the last steps, which redraw about all masks, still mix. It is for
-    denoisers that err. By confidence: heuristic, since it remasks by what was drawn and its masks no longer follow α.
+    reveals are independent, and with a fixed η their number does not fall as 1/T: an exact denoiser's law is reached with
+    error O(1/√T) under the linear schedule, where `ancestral` has O(1/T). It pays for denoisers that err. By confidence: heuristic, since it remasks by what was drawn and its masks no longer follow α.
 
     Args:
         eta: η ∈ [0, 1].
