@@ -128,6 +128,16 @@ def test_the_error_of_remasking_halves_when_the_steps_are_four_times_as_many(rul
     assert all(1.8 < a / b < 2.5 for a, b in itertools.pairwise(errors)), errors
 
 
+def test_the_error_of_a_hold_is_of_order_eta_at_many_steps():
+    law, steps, errors = pair(), 240, []
+    times, remasks = times_of(Linear(), steps, Hold(0.5, 0.6, 0.2))
+    alpha = [1 - t for t in times.tolist()]
+    for eta in (0.4, 0.2):
+        kernel = remasking_kernel(law, alpha, [eta * on for on in remasks.tolist()], free_of(law))
+        errors.append(distance(propagate(law, start_of(law), kernel, steps), as_dict(law)))
+    assert 1.8 < errors[0] / errors[1] < 2.4, errors
+
+
 @pytest.mark.parametrize(
     ("name", "rounds", "width", "pinned"),
     [("ising", 2, 1, False), ("copies", 2, 1, True), ("copies", 1, 2, False), ("ising", 1, 2, True)],

@@ -97,7 +97,9 @@ def remasking(
 
     Law (asymptotic): for one fixed x_0 the marginals are exact. With p(x0 | x_t) in its place the tokens that a step
     reveals are independent, and with a fixed η their number does not fall as 1/T: an exact denoiser's law is reached with
-    error O(1/√T) under the linear schedule, where `ancestral` has O(1/T). It pays for denoisers that err. By confidence: heuristic, since it remasks by what was drawn and its masks no longer follow α.
+    error O(1/√T) under the linear schedule, where `ancestral` has O(1/T), and with a hold with
+    error O(η) + O(1/T). It pays for denoisers that err. By confidence: heuristic, since it remasks by what was drawn and
+    its masks no longer follow α.
 
     Args:
         eta: η ∈ [0, 1].
