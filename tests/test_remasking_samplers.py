@@ -218,8 +218,8 @@ def test_wrong_options_are_refused():
     law = pair()
     with pytest.raises(ConfigError, match="expected 0 ≤ eta ≤ 1 and rule cap or rescale, got eta 1.5"):
         run(remasking, law, n=1, steps=2, eta=1.5)
-    with pytest.raises(ConfigError, match="one step in each of its three phases, got 0, 1 and 0 of 1"):
-        run(remasking, law, n=1, steps=1, hold=Hold())
+    with pytest.raises(ConfigError, match="one step in each of its three phases, got 1, 0 and 1 of 2"):
+        run(remasking, law, n=1, steps=2, hold=Hold())
     with pytest.raises(ConfigError, match="0 < end < start < 1"):
         Hold(0.5, 0.2, 0.4)
     with pytest.raises(ConfigError, match="rounds ≥ 0 and width ≥ 1"):
