@@ -114,9 +114,9 @@ def test_a_time_a_position_is_the_time_of_each_position_on_its_own(process):
 
 
 def check_local_times(process, grid: int = 0):
-    """Every function at times (B, L) is, entry by entry, that function at the one time of the entry; times on a grid if given."""
+    """Every function at times (B, L), on a grid k/T if one is given, is entry by entry that function at the entry's time."""
     generator = torch.Generator().manual_seed(4)
-    B, L, V, S = 2, 3, process.vocabulary, process.states
+    B, L, V = 2, 3, process.vocabulary
     if grid:
         steps = torch.randint(1, grid, (B, L), generator=generator)
         t, s = steps.double() / grid, (steps - 1).double() / grid
