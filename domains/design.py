@@ -16,7 +16,8 @@ from seqdiff.alphabet import Alphabet
 from seqdiff.checkpoint import Checkpoint, load_checkpoint
 from seqdiff.errors import ConfigError
 from seqdiff.likelihood import any_order_bound
-from seqdiff.samplers.drive import DrawOptions, generate, get_sampler
+from seqdiff.samplers.drive import DrawOptions, generate
+from seqdiff.samplers.registry import get_sampler
 from seqdiff.training.config import from_table
 
 LIMITS = {"n": 100_000, "steps": 10_000, "batch_size": 4096}
@@ -31,7 +32,7 @@ class DesignSpec:
         template: text with gaps, None for de novo design.
         n: number of designs, 1 to 100,000.
         seed: of all noise; the same spec gives the same designs, whatever the batch size.
-        sampler: a name of `seqdiff.samplers.drive.SAMPLERS`.
+        sampler: a name of `seqdiff.samplers.registry.SAMPLERS` that works on the process of the model.
         steps: T of the samplers that have one, 1 to 10,000.
         model: bundled name or path, None for the domain's default.
         label: a class of the model ("zinc", "chembl"), None for any.
@@ -129,7 +130,8 @@ class Designs:
 CERTIFICATES = {
     "exact": "pins and bans hold by construction; law: the model's {steps}-step law under them",
     "any-order": "pins and bans hold by construction; law: the model's any-order law under them, no discretisation",
-    "heuristic": "pins and bans hold by construction; law: heuristic (positions chosen by confidence)",
+    "asymptotic": "pins and bans hold by construction; law: tends to the model's with more steps ({steps} here)",
+    "heuristic": "pins and bans hold by construction; law: heuristic, that of the sampler's own definition",
 }
 
 
@@ -151,6 +153,7 @@ def prepare(spec: DesignSpec, checkpoint: Checkpoint | None = None) -> Task:
     domain = get_domain(spec.domain)
     checkpoint = checkpoint or load_checkpoint(find_model(spec.model, spec.domain))
     checkpoint.label_index(spec.label)
+    get_sampler(spec.sampler, checkpoint.process)
     if spec.template is None:
         template = de_novo(checkpoint.length_probability(spec.label))
     else:

@@ -6,7 +6,8 @@ import torch
 from seqdiff.denoisers.transformer import Transformer, TransformerConfig
 from seqdiff.noise import Stream
 from seqdiff.processes.absorbing import Absorbing
-from seqdiff.samplers.drive import SAMPLERS, generate, sample
+from seqdiff.samplers.drive import generate, sample
+from seqdiff.samplers.registry import samplers_for
 from seqdiff.samplers.state import State
 from seqdiff.schedules import Cosine
 
@@ -32,14 +33,15 @@ def drawn(model, sampler, batch_size, order, seed=5):
     return out
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("sampler", samplers_for(Absorbing(V, Cosine())))
 def test_batches_of_1_7_and_64_in_any_order_give_the_same_tokens(model, sampler):
     reference = drawn(model, sampler, 64, torch.arange(N))
     assert torch.equal(drawn(model, sampler, 1, torch.arange(N)), reference)
     assert torch.equal(drawn(model, sampler, 7, torch.arange(N).flip(0)), reference)
     shuffled = torch.randperm(N, generator=torch.Generator().manual_seed(1))
     assert torch.equal(drawn(model, sampler, 7, shuffled), reference)
-    assert not torch.equal(drawn(model, sampler, 64, torch.arange(N), seed=6), reference)
+    if sampler != "mask-predict":  # the likeliest tokens, whatever the seed
+        assert not torch.equal(drawn(model, sampler, 64, torch.arange(N), seed=6), reference)
 
 
 def test_noise_that_depends_on_the_place_in_the_batch_would_be_caught(model, monkeypatch):

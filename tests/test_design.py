@@ -13,7 +13,6 @@ from domains.smiles.novelty import KnownMolecules
 from domains.smiles.tokens import tokenize
 from seqdiff.checkpoint import load_checkpoint
 from seqdiff.errors import CheckpointError, ConditionError, ConfigError, TemplateError
-from seqdiff.samplers.drive import SAMPLERS
 
 TEMPLATE = "C1CC1N{2-4}c2ccc(F)cc2"
 FIXED = "CC(=O)N{6}CF"
@@ -36,10 +35,12 @@ def sequences(*args, **fields):
     return [item.sequence for item in answer(*args, **fields).designs]
 
 
+SAMPLERS = ("event-driven", "first-hitting", "ancestral", "confidence", "remasking", "reverse-chain")
+
+
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_pins_stand_in_every_design_and_bans_are_met(model, sampler):
     made = answer(model, sampler=sampler, n=60, batch_size=16, steps=20)
-    assert set(SAMPLERS) == {"event-driven", "first-hitting", "ancestral", "confidence"}
     assert [item.index for item in made.designs] == list(range(60)) and made.complete
     head, tail = tokenize("C1CC1N"), tokenize("c2ccc(F)cc2")
     lengths = set()
@@ -59,7 +60,7 @@ def test_pins_stand_in_every_design_and_bans_are_met(model, sampler):
 def test_samplers_share_the_lengths_and_differ_in_what_they_draw(model):
     drawn = {sampler: sequences(model, sampler=sampler, n=30) for sampler in SAMPLERS}
     assert len({tuple(len(tokenize(text)) for text in texts) for texts in drawn.values()}) == 1
-    assert len({tuple(texts) for texts in drawn.values()}) == 4
+    assert len({tuple(texts) for texts in drawn.values()}) == len(SAMPLERS)
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
@@ -131,7 +132,7 @@ def test_a_template_without_gaps_is_only_measured(model):
         ("event-driven", "the model's 12-step law under them"),
         ("ancestral", "the model's 12-step law under them"),
         ("first-hitting", "the model's any-order law under them, no discretisation"),
-        ("confidence", "heuristic (positions chosen by confidence)"),
+        ("confidence", "heuristic, that of the sampler's own definition"),
     ],
 )
 def test_the_certificate_says_how_a_design_was_obtained(model, sampler, law):

@@ -23,7 +23,11 @@ Seed = Annotated[int | None, typer.Option(help="Of all noise; the same seed give
 Steps = Annotated[int | None, typer.Option(help="T, steps of the reverse process.", show_default="128")]
 SamplerName = Annotated[
     str | None,
-    typer.Option("--sampler", help="event-driven, first-hitting, ancestral or confidence.", show_default="event-driven"),
+    typer.Option(
+        "--sampler",
+        help="event-driven, first-hitting, confidence, remasking, …: docs/samplers.md.",
+        show_default="event-driven",
+    ),
 ]
 Model = Annotated[str | None, typer.Option(help="Bundled name, or path of a checkpoint folder (with a slash).")]
 Class = Annotated[str | None, typer.Option("--class", help="Class of the model to draw from, such as zinc or chembl.")]

@@ -13,47 +13,12 @@ from torch import Tensor
 
 from seqdiff.condition import Condition, Unconditional
 from seqdiff.draws import probabilities
+from seqdiff.embedding import EmbeddedProcess
 from seqdiff.errors import ConfigError
-from seqdiff.processes.absorbing import Absorbing
-from seqdiff.samplers.absorbing import Loop, ancestral, event_driven
-from seqdiff.samplers.confidence import confidence_ordered
+from seqdiff.processes.base import TokenProcess
+from seqdiff.samplers.absorbing import Loop
+from seqdiff.samplers.registry import get_sampler
 from seqdiff.samplers.state import Query, State
-
-
-@dataclass(frozen=True)
-class Sampler:
-    """A named sampling loop.
-
-    Attributes:
-        loop: (state, process, condition, steps=…) → generator of queries.
-        uses_steps: whether T matters.
-        certificate: "exact" (law of the T-step process), "any-order" (no discretisation) or "heuristic".
-        summary: one line for people who choose.
-    """
-
-    loop: Callable[..., Loop]
-    uses_steps: bool
-    certificate: str
-    summary: str
-
-
-def _first_hitting(state, process, condition, steps=None):
-    return event_driven(state, process, condition, None)
-
-
-SAMPLERS = {
-    "event-driven": Sampler(event_driven, True, "exact", "the T-step law, visiting only the steps that reveal something"),
-    "first-hitting": Sampler(_first_hitting, False, "any-order", "one reveal a pass, no discretisation error"),
-    "ancestral": Sampler(ancestral, True, "exact", "the T-step law, step by step: the reference"),
-    "confidence": Sampler(confidence_ordered, True, "heuristic", "surest positions first: few steps, another law"),
-}
-
-
-def get_sampler(name: str) -> Sampler:
-    """Raises ConfigError for an unknown name."""
-    if name not in SAMPLERS:
-        raise ConfigError(f"sampler: expected one of {', '.join(SAMPLERS)}; got {name!r}")
-    return SAMPLERS[name]
 
 
 @dataclass(frozen=True)
@@ -73,7 +38,8 @@ class DrawOptions:
 @torch.no_grad()
 def answer(denoiser, query: Query, condition: Condition, options: DrawOptions) -> Tensor:
     """p(x0 | x_t) under the condition, (R, P, V) float64: one pass of the denoiser."""
-    logits = denoiser(query.x_t, query.t, query.label, None, query.positions)
+    again = {"previous": query.x0_hat} if getattr(denoiser, "takes_previous", False) else {}
+    logits = denoiser(query.x_t, query.t, query.label, None, query.positions, **again)
     return probabilities(condition.tilt(logits, query.rows, query.positions), options.temperature, options.top_p)
 
 
@@ -89,7 +55,7 @@ def drive(loop: Loop, reply: Callable[[Query], Tensor]) -> State:
 
 def sample(
     denoiser,
-    process: Absorbing,
+    process: TokenProcess | EmbeddedProcess,
     state: State,
     sampler: str = "event-driven",
     steps: int = 128,
@@ -97,7 +63,7 @@ def sample(
     options: DrawOptions | None = None,
     watch: Callable[[State], None] | None = None,
 ) -> State:
-    """Fill every mask of `state`; rows have one length. `watch` sees the state before each pass."""
+    """Fill every hole of `state`; rows have one length. `watch` sees the state before each pass."""
     condition, options = condition or Unconditional(), options or DrawOptions()
 
     def reply(query: Query) -> Tensor:
@@ -105,7 +71,7 @@ def sample(
             watch(query.state)
         return answer(denoiser, query, condition, options)
 
-    return drive(get_sampler(sampler).loop(state, process, condition, steps=steps), reply)
+    return drive(get_sampler(sampler, process).loop(state, process, condition, steps=steps), reply)
 
 
 @dataclass(frozen=True)
@@ -130,7 +96,7 @@ def batches_by_length(canvases: Sequence[Tensor], batch_size: int) -> list[Batch
 
 def generate(
     denoiser,
-    process: Absorbing,
+    process: TokenProcess | EmbeddedProcess,
     canvases: Sequence[Tensor],
     seed: int,
     condition_of: Callable[[Tensor], Condition] = lambda index: Unconditional(),
@@ -140,10 +106,10 @@ def generate(
     device: str = "cpu",
     **how,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Fill the masks of n canvases of mixed lengths; yields (index (B,), tokens (B, L)) batch by batch.
+    """Fill the holes of n canvases of mixed lengths; yields (index (B,), tokens (B, L)) batch by batch.
 
     Args:
-        canvases: n tensors (L_i,) of ids with masks where something is to be drawn.
+        canvases: n tensors (L_i,) of ids with holes (V) where something is to be drawn.
         condition_of: index (B,) of a batch's rows → its Condition.
         first_sample: number of the first row in the noise; row i is sample first_sample + i whatever the batches.
         how: `sampler`, `steps`, `options`, `watch` of `sample`.

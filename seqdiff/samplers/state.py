@@ -4,12 +4,21 @@ Shapes: B rows, L length, R queried rows, P queried positions, V vocabulary.
 """
 
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from seqdiff.noise import Stream, normal, uniform
-from seqdiff.processes.base import TokenProcess
+
+
+class Prior(Protocol):
+    """What a canvas needs of a process: V, whose id marks a hole, and x_1 (B, L) from uniform noise."""
+
+    @property
+    def vocabulary(self) -> int: ...
+
+    def prior(self, u: Tensor) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -50,9 +59,7 @@ class State:
         return cls(tokens, zeros, zeros + seed, sample.to(tokens.device), zeros, zeros.double(), label, free)
 
     @classmethod
-    def from_canvas(
-        cls, process: TokenProcess, canvas: Tensor, seed: int, sample: Tensor, label: Tensor | None = None
-    ) -> "State":
+    def from_canvas(cls, process: Prior, canvas: Tensor, seed: int, sample: Tensor, label: Tensor | None = None) -> "State":
         """Rows at the beginning for a canvas (B, L): the process's prior where it has holes (id V), pins elsewhere."""
         free = canvas == process.vocabulary
         state = cls.start(canvas, seed, sample, label, free)

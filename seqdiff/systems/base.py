@@ -4,15 +4,18 @@ Training knows systems by this contract alone, so a published recipe is a file b
 Shapes: B rows of this process, L length.
 """
 
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from seqdiff.likelihood import Bound
 from seqdiff.noise import Stream, uniform
 from seqdiff.objective import antithetic_times
+from seqdiff.samplers.drive import generate
 
 
 @dataclass(frozen=True)
@@ -58,23 +61,40 @@ class Rows:
         return uniform(self.seed, self.place.unsqueeze(-1), self.step, positions, stream, device=self.x_0.device)
 
 
-class System(Protocol):
-    """A recipe. Attributes: `process`, and `sampler`, the name of its own way to sample."""
+class System(ABC):
+    """A recipe. `network` is whatever module the system was built with, or its average over training.
 
-    @property
-    def process(self) -> Any: ...
+    Attributes:
+        process: of tokens, or `EmbeddedProcess`.
+        sampler: name of its own way to sample, one of `samplers.drive.SAMPLERS`.
+    """
 
-    @property
-    def sampler(self) -> str: ...
+    process: Any
+    sampler: str
 
-    def terms(self, network: nn.Module, rows: Rows) -> dict[str, Tensor]:
+    @abstractmethod
+    def terms(self, network: Any, rows: Rows) -> dict[str, Tensor]:
         """Named terms of the objective, (B,) nats each, weights included; training minimises their sum."""
-        ...
 
-    def bound(self, network: nn.Module, x_0: Tensor, label: Tensor | None, draws: int = 4, seed: int = 0) -> Bound:
+    @abstractmethod
+    def bound(self, network: Any, x_0: Tensor, label: Tensor | None, draws: int = 4, seed: int = 0) -> Bound:
         """Bound on −log p(x_0) of rows of one length."""
-        ...
 
-    def denoiser(self, network: nn.Module):
+    def denoiser(self, network: Any) -> Any:
         """The network as samplers want it: (x_t, t, label, lengths, positions) → log p(x_0 | x_t) up to a constant."""
-        ...
+        return network
+
+    def process_of(self, network: Any) -> Any:
+        """The process that samplers run, where it depends on what the network learnt (an embedding)."""
+        return self.process
+
+    def sample(
+        self, network: Any, canvases: Sequence[Tensor], seed: int, steps: int = 128, label: int | None = None, **how
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Fill the holes of canvases by `samplers.drive.generate`; `how` goes there (`sampler`, `batch_size`, …)."""
+        options: dict[str, Any] = {"sampler": self.sampler, "steps": steps} | how
+        return generate(self.denoiser(network), self.process_of(network), canvases, seed, label=label, **options)
+
+    def figures(self, network: Any) -> dict[str, float]:
+        """What a training log should watch besides the bound."""
+        return {}

@@ -12,11 +12,11 @@ import torch
 from seqdiff.likelihood import continuous_bound
 from seqdiff.objective import training_loss
 from seqdiff.processes.absorbing import Absorbing
-from seqdiff.systems.base import Rows
+from seqdiff.systems.base import Rows, System
 
 
 @dataclass(frozen=True)
-class MDLM:
+class MDLM(System):
     """Process: absorbing. Objective: the bound, its weight averaged over the mask rates that lead to a count of masks."""
 
     process: Absorbing
@@ -31,6 +31,3 @@ class MDLM:
 
     def bound(self, network, x_0, label, draws=4, seed=0):
         return continuous_bound(network, self.process, x_0, draws, seed, label)
-
-    def denoiser(self, network):
-        return network

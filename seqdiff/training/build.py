@@ -3,30 +3,21 @@
 import torch
 from torch import nn
 
-from seqdiff.alphabet import Alphabet
 from seqdiff.checkpoint import Checkpoint
-from seqdiff.denoisers.transformer import Transformer, TransformerConfig
 from seqdiff.errors import ConfigError
-from seqdiff.processes.absorbing import Absorbing
-from seqdiff.schedules import schedule_from_config
 from seqdiff.systems.base import System
-from seqdiff.systems.mdlm import MDLM
-from seqdiff.training.config import TrainingConfig, from_table
+from seqdiff.systems.registry import build_system
+from seqdiff.training.config import TrainingConfig
 from seqdiff.training.data import EncodedData
 
 
-def build(config: TrainingConfig, data: EncodedData) -> tuple[Transformer, System]:
+def build(config: TrainingConfig, data: EncodedData) -> tuple[nn.Module, System]:
     """A fresh network for the data's alphabet and classes, its weights a function of run.seed, and its system."""
     if {"vocabulary", "labels"} & set(config.model):
         raise ConfigError("model: vocabulary and labels follow from the data; leave them out")
     torch.manual_seed(config.run.seed)
     sizes = {"vocabulary": len(data.alphabet), "labels": len(data.label_names)}
-    network = Transformer(from_table(TransformerConfig, {**config.model, **sizes}, "model"))
-    return network, MDLM(process_for(config, data.alphabet))
-
-
-def process_for(config: TrainingConfig, alphabet: Alphabet) -> Absorbing:
-    return Absorbing(alphabet.mask, schedule_from_config(config.schedule))
+    return build_system(config.system, {**config.model, **sizes}, config.schedule)
 
 
 def to_checkpoint(network: nn.Module, system: System, data: EncodedData, metrics: dict) -> Checkpoint:

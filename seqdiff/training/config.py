@@ -82,12 +82,13 @@ class RunConfig:
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """Everything of a run but the data: `model` and `schedule` are passed to the denoiser and the process."""
+    """Everything of a run but the data: `model` and `schedule` are passed to the denoiser and the process of `system`."""
 
     model: dict = field(default_factory=dict)
     schedule: dict = field(default_factory=lambda: {"kind": "linear"})
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     run: RunConfig = field(default_factory=RunConfig)
+    system: str = "mdlm"
 
 
 def from_table(cls, table: dict, where: str = ""):

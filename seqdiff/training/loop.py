@@ -125,7 +125,7 @@ def train(
         progress.seconds += time.perf_counter() - started
         last, figures = progress.step == run.steps, {}
         if progress.step % run.eval_every == 0 or last:
-            figures = evaluate(ema.model, system, held_out, data.label_names)
+            figures = evaluate(ema.model, system, held_out, data.label_names) | system.figures(ema.model)
         if rank == 0 and (progress.step % LOG_EVERY == 0 or last or figures):
             record = {"step": progress.step, "loss": float(loss), "norm": float(norm), "rows": progress.rows_seen}
             if len(parts) > 1:

@@ -32,7 +32,7 @@ def make_optimizers(model: nn.Module, config: OptimizerConfig) -> list[torch.opt
 
     Each parameter group remembers its peak rate as `peak`; `set_rate` scales it.
     """
-    matrices = [p for name, p in model.named_parameters() if name.startswith("blocks.") and p.ndim == 2]
+    matrices = [p for name, p in model.named_parameters() if "blocks." in name and p.ndim == 2]
     chosen = {id(p) for p in matrices}
     rest = [p for p in model.parameters() if id(p) not in chosen]
     if config.kind == "muon" and matrices:
