@@ -24,8 +24,7 @@ from seqdiff.schedules import (
     schedule_to_config,
 )
 
-settings.register_profile("plain", deadline=None, max_examples=60, derandomize=True)
-settings.load_profile("plain")
+some = settings(deadline=None, max_examples=60, derandomize=True)
 
 
 def table_of(increments: list[float]) -> Tabulated:
@@ -48,6 +47,7 @@ every = st.one_of(
 inside = st.floats(1e-3, 1 - 1e-3)
 
 
+@some
 @given(every, inside)
 def test_derivative_weight_and_inverse_agree(schedule, t):
     t = torch.tensor(t, dtype=torch.float64, requires_grad=True)
@@ -61,6 +61,7 @@ def test_derivative_weight_and_inverse_agree(schedule, t):
         assert torch.allclose(schedule.inverse(rate), t, rtol=1e-8)
 
 
+@some
 @given(every, st.floats(0.0, 1.0))
 def test_inverse_reaches_every_rate(schedule, u):
     end = float(schedule.mask_rate(torch.ones((), dtype=torch.float64)))
@@ -69,6 +70,7 @@ def test_inverse_reaches_every_rate(schedule, u):
     assert abs(float(schedule.mask_rate(t)) - min(u, end)) < 1e-10
 
 
+@some
 @given(every, inside)
 def test_derivative_is_that_of_finite_differences(schedule, t):
     if isinstance(schedule, Tabulated) and abs(t * (len(schedule.rates) - 1) % 1 - 0.5) > 0.49:
@@ -78,6 +80,7 @@ def test_derivative_is_that_of_finite_differences(schedule, t):
     assert torch.allclose(schedule.mask_rate_prime(t), difference, rtol=1e-4, atol=1e-8)
 
 
+@some
 @given(every)
 def test_ends_are_exact_and_the_way_between_them_rises(schedule):
     t = torch.linspace(0, 1, 101, dtype=torch.float64)
@@ -94,6 +97,7 @@ def test_ends_are_exact_and_the_way_between_them_rises(schedule):
     assert float(schedule.total_noise(t[:1])) == 0
 
 
+@some
 @given(every)
 def test_mask_rates_near_0_have_no_cancellation(schedule):
     """1 − α_t ~ c t^p as t → 0, so a rate's logarithm keeps its slope down to t = 2⁻⁵³, and the weight is p/t there."""
@@ -107,6 +111,7 @@ def test_mask_rates_near_0_have_no_cancellation(schedule):
     assert torch.allclose(schedule.weight(t) * t, torch.full_like(t, p), rtol=1e-3)
 
 
+@some
 @given(every)
 def test_weights_of_a_loss_are_finite_in_float32_and_bfloat16(schedule):
     """Over the times that training can draw, (0, 1] in steps of 2⁻⁵³, and with t handed over in float32."""
@@ -175,6 +180,7 @@ def test_gradients_of_a_learned_schedule_are_finite_at_both_ends(dtype):
     assert float(learned.logits.grad.abs().max()) > 0
 
 
+@some
 @given(every, st.integers(1, 200))
 def test_grids_fall_from_all_masked_to_clean(schedule, steps):
     grid = schedule.grid(steps)

@@ -32,40 +32,25 @@ class Beta(Schedule):
         return incomplete_beta(self.b, self.a, 1 - t)
 
     def total_noise(self, t):
-        return torch.where(t < self._mode, -torch.log1p(-self.mask_rate(t)), -self.alpha(t).log())
+        return torch.where(t < self._middle, -torch.log1p(-self.mask_rate(t)), -self.alpha(t).log())
 
     def mask_rate_prime(self, t):
         return t ** (self.a - 1) * (1 - t) ** (self.b - 1) * math.exp(-_log_beta(self.a, self.b))
 
     def weight(self, t):
-        """Below the mode the power of t, which may underflow, is cancelled by hand."""
-        low = self.a * _fraction(self.a, self.b, t.clamp(max=self._mode)) / (t * (1 - t))
-        return torch.where(t <= self._mode, low, self.mask_rate_prime(t) / self.mask_rate(t))
+        """Below the middle the power of t, which may underflow, is cancelled by hand."""
+        low = self.a * _fraction(self.a, self.b, t.clamp(max=self._middle)) / (t * (1 - t))
+        return torch.where(t <= self._middle, low, self.mask_rate_prime(t) / self.mask_rate(t))
 
     def inverse(self, mask_rate):
-        """Newton's method inside a bracket, halving it where a step would leave it.
-
-        An element stands still once its step is a few roundings: what it ends at does not depend on its neighbours.
-        """
-        mask_rate = mask_rate.clamp(0, 1)
-        low, high = torch.zeros_like(mask_rate), torch.ones_like(mask_rate)
-        t = torch.full_like(mask_rate, self._mode)
-        moving = (mask_rate > 0) & (mask_rate < 1)
-        for _ in range(60):
-            if not bool(moving.any()):
-                break
-            excess = self.mask_rate(t) - mask_rate
-            low, high = torch.where(excess <= 0, t, low), torch.where(excess >= 0, t, high)
-            newton = t - excess / self.mask_rate_prime(t)
-            after = torch.where((newton >= low) & (newton <= high), newton, (low + high) / 2)
-            moved = (after - t).abs() > 4e-15 * t
-            t = torch.where(moving, after, t)
-            moving = moving & moved
-        return torch.where(mask_rate <= 0, 0.0, torch.where(mask_rate >= 1, 1.0, t))
+        u = mask_rate.clamp(0, 1)
+        low = u <= float(self.mask_rate(torch.tensor(self._middle, dtype=torch.float64)))
+        t = torch.where(low, _solve(self.a, self.b, u), 1 - _solve(self.b, self.a, 1 - u))
+        return torch.where(u <= 0, 0.0, torch.where(u >= 1, 1.0, t))
 
     @property
-    def _mode(self) -> float:
-        """Where the continued fraction of I_t(a, b) stops converging fast, near the law's middle."""
+    def _middle(self) -> float:
+        """Up to here the continued fraction of I_t(a, b) converges fast, from here on that of I_{1−t}(b, a)."""
         return (self.a + 1) / (self.a + self.b + 2)
 
 
@@ -78,6 +63,27 @@ def incomplete_beta(a: float, b: float, x: Tensor) -> Tensor:
         return x**a * (1 - x) ** b * math.exp(-_log_beta(a, b)) / (a * _fraction(a, b, x))
 
     return torch.where(low, side(a, b, x), 1 - side(b, a, 1 - x))
+
+
+def _solve(a: float, b: float, u: Tensor) -> Tensor:
+    """The x ≤ (a+1)/(a+b+2) with I_x(a, b) = u: Newton's method for log I as a function of log x, almost a line.
+
+    Steps are taken until they are a few roundings, an element at a time: none depends on its neighbours.
+    """
+    top = math.log((a + 1) / (a + b + 2))
+    target, y = u.clamp(min=1e-300).log(), torch.full_like(u, top)
+    moving = torch.ones_like(u, dtype=torch.bool)
+    for _ in range(100):
+        x = y.exp()
+        fraction = _fraction(a, b, x)
+        log_I = a * y + b * torch.log1p(-x) - _log_beta(a, b) - math.log(a) - fraction.log()
+        after = (y + (target - log_I) * (1 - x) / (a * fraction)).clamp(max=top)
+        settled = (after - y).abs() < 4e-15 * (1 + y.abs())
+        y = torch.where(moving, after, y)
+        moving = moving & ~settled
+        if not bool(moving.any()):
+            break
+    return y.exp()
 
 
 def _fraction(a: float, b: float, x: Tensor) -> Tensor:
