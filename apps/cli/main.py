@@ -25,7 +25,7 @@ SamplerName = Annotated[
     str | None,
     typer.Option(
         "--sampler",
-        help="event-driven, first-hitting, confidence, remasking, …: docs/samplers.md.",
+        help="event-driven, first-hitting, remasking, …; see docs/samplers.md.",
         show_default="event-driven",
     ),
 ]
