@@ -1,5 +1,7 @@
 """Chains given by matrices: closed forms, Chapman–Kolmogorov, brute-force Bayes, stationary laws, identities of D3PM."""
 
+import json
+
 import pytest
 import torch
 from hypothesis import assume, given, settings
@@ -10,6 +12,7 @@ from seqdiff.processes import generators
 from seqdiff.processes.absorbing import Absorbing
 from seqdiff.processes.grid import GridChain, betas_of
 from seqdiff.processes.matrix import RateMatrix
+from seqdiff.processes.registry import process_from_config, process_to_config
 from seqdiff.processes.uniform import Uniform
 from seqdiff.schedules import Beta, Cosine, Geometric, Linear, LogLinear, Polynomial, Sqrt
 from tests.test_processes import at, check_gradients, check_local_times
@@ -295,3 +298,53 @@ def test_times_off_the_grid_are_refused():
         ConfigError, match=r"expected times k/4 with k = 0 … 4, got 0.3; sample with a number of steps that divides 4"
     ):
         chain.marginal(torch.tensor([0.25, 0.3], dtype=torch.float64))
+
+
+EVERY_KIND = {
+    "absorbing": Absorbing(4, LogLinear(0.01)),
+    "uniform": Uniform(4, Cosine()),
+    **PROCESSES,
+    "grid": GridChain.gaussian(4, torch.linspace(0.1, 0.9, 3)),
+    "grid with a mask": GridChain.absorbing(4, betas_of(Linear(), 3)),
+}
+
+
+@pytest.mark.parametrize("process", EVERY_KIND.values(), ids=EVERY_KIND)
+def test_a_process_comes_back_from_its_configuration(process):
+    config = json.loads(json.dumps(process_to_config(process)))
+    again = process_from_config(config, process.vocabulary)
+    assert type(again) is type(process)
+    assert process_to_config(again) == config
+    s, t = at(1 / 3), at(1.0)
+    assert torch.equal(again.between(s, t), process.between(s, t))
+    assert torch.equal(again.prior_law(), process.prior_law())
+    assert again.states == process.states
+
+
+LINEAR = {"kind": "linear"}
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"kind": "absorb"}, "expected kind to be one of absorbing, uniform, rate-matrix, grid; got 'absorb'"),
+        ({}, "got None"),
+        ({"kind": "uniform"}, "process 'uniform': expected the keys schedule; got none"),
+        ({"kind": "uniform", "schedule": LINEAR, "speed": 2}, "expected the keys schedule; got schedule, speed"),
+        ({"kind": "uniform", "schedule": {"kind": "line"}}, "schedule: expected kind"),
+        ({"kind": "rate-matrix", "schedule": LINEAR, "generator": [[-1, 1], [1]]}, "expected generator to be lists of numbers"),
+        ({"kind": "rate-matrix", "schedule": LINEAR, "generator": [[-1, 1], [1, -1]]}, "1 to S = 2 tokens, got 4"),
+        ({"kind": "grid", "steps": [[[1]]], "law": ["a"]}, "expected law to be lists of numbers"),
+    ],
+)
+def test_configurations_that_fit_no_process_are_refused(config, message):
+    with pytest.raises(ConfigError, match=message):
+        process_from_config(config, 4)
+
+
+def test_a_process_without_a_name_is_not_saved():
+    class Another(Uniform):
+        pass
+
+    with pytest.raises(ConfigError, match="expected one of absorbing, uniform, rate-matrix, grid to save, got Another"):
+        process_to_config(Another(3, Linear()))

@@ -2,7 +2,7 @@
 
 Times are k/T; any other is refused, as the chain does not say what happens in between. Shapes: V vocabulary, S states,
 T steps; times (), (B,) or (B, L).
-Source: Austin et al., D3PM, 2021, sections 3.1, 3.3 and appendix A.2.
+Source: Austin et al., D3PM, 2021, appendix A.2.
 """
 
 from dataclasses import dataclass
@@ -62,7 +62,7 @@ class GridChain(TokenProcess):
 
     @classmethod
     def gaussian(cls, vocabulary: int, betas: Tensor) -> "GridChain":
-        """Discretised Gaussian over ordered tokens (eq. 8 of appendix A.2.3): off the diagonal
+        """Discretised Gaussian over ordered tokens (appendix A.2): off the diagonal
 
         [Q_k]_ij = exp(−4 (i − j)² / ((V − 1)² β_k)) / Σ_{n = −(V − 1)}^{V − 1} exp(−4 n² / ((V − 1)² β_k)).
         """
@@ -84,7 +84,7 @@ class GridChain(TokenProcess):
     def of(cls, process: TokenProcess, steps: int) -> "GridChain":
         """A continuous-time process looked at on the grid: exp((Λ_k − Λ_{k−1}) R) for `RateMatrix`.
 
-        With the generator `neighbours` that is D3PM's nearest-neighbour chain (appendix A.2.4).
+        With the generator `neighbours` that is D3PM's nearest-neighbour chain (appendix A.2).
         """
         k = torch.arange(steps + 1, dtype=torch.float64) / steps
         return cls(process.between(k[:-1], k[1:]), process.prior_law(), process.vocabulary)
