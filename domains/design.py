@@ -167,7 +167,7 @@ def design_batches(task: Task, watch=None) -> Iterator[list[Design]]:
     spec, checkpoint = task.spec, task.checkpoint
     domain = get_domain(spec.domain)
     known = domain.load_known(checkpoint)
-    canvases = task.template.draw(torch.arange(spec.n), spec.seed, checkpoint.process.mask)
+    canvases = task.template.draw(torch.arange(spec.n), spec.seed, len(checkpoint.alphabet))
     certificate = CERTIFICATES[get_sampler(spec.sampler).certificate].format(steps=spec.steps)
     condition = TokenSets.banning(len(task.alphabet), task.template.banned)
     label = checkpoint.label_index(spec.label)
@@ -198,7 +198,7 @@ def _bounds(task: Task, tokens: torch.Tensor, index: torch.Tensor, canvases: lis
         return [None] * len(tokens), [None] * len(tokens)
     free = torch.stack([~canvas.pinned for canvas in canvases])
     classes = None if label is None else torch.full((len(tokens),), label, dtype=torch.int64)
-    denoiser, mask = task.checkpoint.denoiser, task.checkpoint.process.mask
+    denoiser, mask = task.checkpoint.denoiser, len(task.alphabet)
     bound = any_order_bound(denoiser, mask, tokens, task.spec.bound_draws, task.spec.seed, classes, free, index)
     return bound.nats.tolist(), bound.error.tolist()
 

@@ -1,6 +1,6 @@
 """Checkpoints: a folder that holds all that sampling needs, and nothing that can run code.
 
-    config.json         what the model is: denoiser, process, classes, p(length), sha256 of the weights
+    config.json         what the model is: system, denoiser, process, classes, p(length), sha256 of the weights
     model.safetensors   the weights
     alphabet.json       the tokens
     README.md           the model card
@@ -10,8 +10,9 @@ No file records a Python import path; kinds are looked up in literal tables here
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -19,11 +20,9 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from seqdiff.alphabet import Alphabet
-from seqdiff.denoisers.transformer import Transformer, TransformerConfig
 from seqdiff.errors import CheckpointError, SeqdiffError
-from seqdiff.processes.absorbing import Absorbing
-from seqdiff.schedules import schedule_from_config, schedule_to_config
-from seqdiff.training.config import from_table
+from seqdiff.systems.base import System
+from seqdiff.systems.registry import system_from_config, system_to_config
 
 FORMAT = "seqdiff-checkpoint-1"
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -34,8 +33,8 @@ class Checkpoint:
     """A denoiser with everything that belongs to it.
 
     Attributes:
-        denoiser: the network.
-        process: the absorbing process it was trained for.
+        network: the weights.
+        system: what it was trained as: its process, its own sampler, how its output is read.
         alphabet: its tokens.
         label_names: names of its classes, in order; () if it has none.
         length_counts: class name → (longest + 1,) counts of training rows by length; p(length | class).
@@ -43,13 +42,23 @@ class Checkpoint:
         folder: where it was loaded from.
     """
 
-    denoiser: nn.Module
-    process: Absorbing
+    network: nn.Module
+    system: System
     alphabet: Alphabet
     label_names: tuple[str, ...]
     length_counts: dict[str, list[int]]
     metrics: dict = field(default_factory=dict)
     folder: Path | None = None
+
+    @property
+    def denoiser(self) -> Any:
+        """The network as samplers want it."""
+        return self.system.denoiser(self.network)
+
+    @property
+    def process(self) -> Any:
+        """The process that samplers run."""
+        return self.system.process_of(self.network)
 
     @property
     def max_length(self) -> int:
@@ -76,11 +85,10 @@ class Checkpoint:
     def save(self, folder: Path, card: str, dtype: str = "float16") -> None:
         """Write the folder; weights are stored as `dtype` and computed in float32 after loading."""
         folder.mkdir(parents=True, exist_ok=True)
-        weights = save({k: v.to(DTYPES[dtype]).contiguous() for k, v in self.denoiser.state_dict().items()})
+        weights = save({k: v.to(DTYPES[dtype]).contiguous() for k, v in self.network.state_dict().items()})
         config = {
             "format": FORMAT,
-            "denoiser": {"kind": "transformer", **asdict(self.denoiser.config)},  # type: ignore[arg-type]
-            "process": {"kind": "absorbing", "schedule": schedule_to_config(self.process.schedule)},
+            **system_to_config(self.network, self.system),
             "label_names": list(self.label_names),
             "sha256": hashlib.sha256(weights).hexdigest(),
             "metrics": self.metrics,
@@ -97,17 +105,13 @@ def load_checkpoint(folder: str | Path, device: str = "cpu") -> Checkpoint:
     folder = Path(folder)
     config = _read_config(folder)
     try:
-        denoiser_config = dict(config["denoiser"])
-        kind = denoiser_config.pop("kind")
-        if kind != "transformer":
-            raise CheckpointError(f"{folder / 'config.json'}: expected denoiser kind 'transformer', got {kind!r}")
-        network = Transformer(from_table(TransformerConfig, denoiser_config, "denoiser"))
+        network, system = system_from_config(config)
+        vocabulary = config["denoiser"]["vocabulary"]
         alphabet = Alphabet.from_json(_read(folder / "alphabet.json").decode())
-        if len(alphabet) != network.vocabulary:
+        if len(alphabet) != vocabulary:
             raise CheckpointError(
-                f"{folder / 'alphabet.json'}: expected {network.vocabulary} tokens as in config.json, got {len(alphabet)}"
+                f"{folder / 'alphabet.json'}: expected {vocabulary} tokens as in config.json, got {len(alphabet)}"
             )
-        process = Absorbing(alphabet.mask, schedule_from_config(config["process"]["schedule"]))
         label_names, length_counts = tuple(config["label_names"]), dict(config["length_counts"])
         expected, metrics = config["sha256"], config.get("metrics", {})
     except CheckpointError:
@@ -116,7 +120,7 @@ def load_checkpoint(folder: str | Path, device: str = "cpu") -> Checkpoint:
         raise CheckpointError(f"{folder / 'config.json'}: not a checkpoint's configuration ({error})") from None
     _load_weights(network, folder / "model.safetensors", expected)
     return Checkpoint(
-        network.to(device).eval().requires_grad_(False), process, alphabet, label_names, length_counts, metrics, folder
+        network.to(device).eval().requires_grad_(False), system, alphabet, label_names, length_counts, metrics, folder
     )
 
 

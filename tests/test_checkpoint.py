@@ -12,6 +12,8 @@ from seqdiff.denoisers.transformer import Transformer, TransformerConfig
 from seqdiff.errors import CheckpointError
 from seqdiff.processes.absorbing import Absorbing
 from seqdiff.schedules import Cosine
+from seqdiff.systems.mdlm import MDLM
+from seqdiff.systems.registry import SYSTEMS, build_system
 
 
 @pytest.fixture
@@ -21,7 +23,7 @@ def saved(tmp_path):
     torch.nn.init.normal_(network.head.weight)
     alphabet = Alphabet("toy", ("a", "b", "c"))
     checkpoint = Checkpoint(
-        network, Absorbing(3, Cosine()), alphabet, ("x", "y"), {"x": [0, 1, 3], "y": [0, 0, 1, 4]}, {"steps": 7}
+        network, MDLM(Absorbing(3, Cosine())), alphabet, ("x", "y"), {"x": [0, 1, 3], "y": [0, 0, 1, 4]}, {"steps": 7}
     )
     checkpoint.save(tmp_path / "model", "# a card\n", dtype="float32")
     return checkpoint, tmp_path / "model"
@@ -81,10 +83,11 @@ def edit(folder, change):
     [
         (lambda c: c.update(format="other"), "expected format 'seqdiff-checkpoint-1', got 'other'"),
         (lambda c: c.pop("process"), "not a checkpoint's configuration .*process"),
-        (lambda c: c["denoiser"].update(kind="lstm"), "expected denoiser kind 'transformer', got 'lstm'"),
+        (lambda c: c["denoiser"].update(kind="lstm"), "denoiser: expected kind 'transformer', .*; got 'lstm'"),
         (lambda c: c["denoiser"].update(width="wide"), "denoiser.width: expected int, got 'wide'"),
         (lambda c: c["denoiser"].update(vocabulary=4), "expected 4 tokens as in config.json, got 3"),
         (lambda c: c["denoiser"].update(depth=3), "the weights do not fit config.json"),
+        (lambda c: c["system"].update(kind="gan"), "system: expected kind to be one of mdlm, .*; got 'gan'"),
         (lambda c: c["process"].update(schedule={"kind": "wavy"}), "schedule: expected kind"),
     ],
 )
@@ -112,3 +115,20 @@ def test_weights_of_another_model_are_told_apart(saved, tmp_path):
     shutil.copy(tmp_path / "other" / "model.safetensors", folder / "model.safetensors")
     with pytest.raises(CheckpointError, match="damaged or exchanged"):
         load_checkpoint(folder)
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_a_model_of_any_system_samples_the_same_after_loading(name, tmp_path):
+    torch.manual_seed(0)
+    model = {"vocabulary": 3, "labels": 1, "width": 16, "depth": 1, "heads": 2}
+    network, system = build_system(name, model, {"kind": "cosine"})
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    checkpoint = Checkpoint(network.eval(), system, Alphabet("toy", ("a", "b", "c")), ("x",), {"x": [0, 0, 0, 0, 1]})
+    checkpoint.save(tmp_path, "", dtype="float32")
+    loaded = load_checkpoint(tmp_path)
+    assert loaded.system == system
+    canvases = [torch.tensor([2, 3, 3, 3, 3])] * 20
+    one, two = (next(iter(c.system.sample(c.network, canvases, 0, 8)))[1] for c in (checkpoint, loaded))
+    assert torch.equal(one, two)
+    assert len(one.unique(dim=0)) > 1

@@ -266,7 +266,7 @@ def test_an_interrupt_anywhere_else_ends_with_130(cli, monkeypatch):
 def test_models_are_listed(cli, model, monkeypatch):
     monkeypatch.setattr(apps.cli.models, "bundled_models", lambda: {"tiny": Path(model)})
     status, out, _ = cli("models", "--json")
-    parameters = sum(p.numel() for p in tiny_checkpoint().denoiser.parameters())
+    parameters = sum(p.numel() for p in tiny_checkpoint().network.parameters())
     megabytes = round(sum(path.stat().st_size for path in Path(model).iterdir()) / 1e6, 1)
     row = {"name": "tiny", "domain": "smiles", "parameters": parameters, "classes": ["zinc", "chembl"], "max_length": 40}
     assert status == 0

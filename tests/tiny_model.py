@@ -6,7 +6,8 @@ from seqdiff.alphabet import Alphabet
 from seqdiff.checkpoint import Checkpoint
 from seqdiff.denoisers.transformer import Transformer, TransformerConfig
 from seqdiff.processes.absorbing import Absorbing
-from seqdiff.schedules import schedule_from_config
+from seqdiff.schedules import Linear
+from seqdiff.systems.mdlm import MDLM
 
 TOKENS = ("C", "c", "N", "n", "O", "F", "(", ")", "=", "1", "2", "3", ".", "[nH]", "Cl", "#")
 
@@ -20,7 +21,7 @@ def tiny_checkpoint() -> Checkpoint:
             parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.2)
         network.head.bias[alphabet.ids["C"]] += 2.5
     lengths = {"zinc": [0, 0, 0, 4, 4, 2] + [0] * 35, "chembl": [0] * 10 + [3, 1] + [0] * 28 + [1]}
-    process = Absorbing(alphabet.mask, schedule_from_config({"kind": "linear"}))
+    system = MDLM(Absorbing(alphabet.mask, Linear()))
     return Checkpoint(
-        network.eval().requires_grad_(False), process, alphabet, ("zinc", "chembl"), lengths, {"training_hours": 0.5}
+        network.eval().requires_grad_(False), system, alphabet, ("zinc", "chembl"), lengths, {"training_hours": 0.5}
     )

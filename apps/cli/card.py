@@ -4,7 +4,6 @@ import json
 from dataclasses import asdict
 
 from seqdiff.checkpoint import Checkpoint
-from seqdiff.schedules import schedule_to_config
 from seqdiff.training.config import TrainingConfig
 from seqdiff.training.data import EncodedData
 
@@ -12,7 +11,7 @@ from seqdiff.training.data import EncodedData
 def model_card(name: str, domain: str, checkpoint: Checkpoint, data: EncodedData, config: TrainingConfig) -> str:
     """Markdown from the run's own records; no figure in it is written by hand."""
     metrics = checkpoint.metrics
-    size = sum(p.numel() for p in checkpoint.denoiser.parameters())
+    size = sum(p.numel() for p in checkpoint.network.parameters())
     files = data.provenance.get("files", [])
     lines = [
         f"# {name}",
@@ -42,7 +41,7 @@ def model_card(name: str, domain: str, checkpoint: Checkpoint, data: EncodedData
         "## Configuration",
         "",
         "```json",
-        json.dumps({**asdict(config), "schedule": schedule_to_config(checkpoint.process.schedule)}, indent=1),
+        json.dumps(asdict(config), indent=1),
         "```",
         "",
     ]

@@ -19,7 +19,7 @@ def run(as_json: bool) -> None:
             {
                 "name": name,
                 "domain": checkpoint.alphabet.name,
-                "parameters": sum(p.numel() for p in checkpoint.denoiser.parameters()),
+                "parameters": sum(p.numel() for p in checkpoint.network.parameters()),
                 "classes": list(checkpoint.label_names),
                 "max_length": checkpoint.max_length,
                 "megabytes": round(size / 1e6, 1),

@@ -100,12 +100,12 @@ def load_data(domain: str, table: dict, root: Path, out: Path, console: Console)
 def start_from(network, data: EncodedData, init: str, domain: str) -> float:
     """Give the network the weights of a checkpoint of the same size and alphabet; returns the hours it was trained."""
     checkpoint = load_checkpoint(find_model(init, domain))
-    if checkpoint.alphabet != data.alphabet or checkpoint.denoiser.config != network.config:
+    if checkpoint.alphabet != data.alphabet or checkpoint.network.config != network.config:
         raise ConfigError(
             f"train: --init {init}: expected a model with the configuration's size and the data's tokens and classes, got "
-            f"{checkpoint.denoiser.config} over {len(checkpoint.alphabet)} tokens"
+            f"{checkpoint.network.config} over {len(checkpoint.alphabet)} tokens"
         )
-    network.load_state_dict(checkpoint.denoiser.state_dict())
+    network.load_state_dict(checkpoint.network.state_dict())
     return float(checkpoint.metrics.get("training_hours", 0.0))
 
 

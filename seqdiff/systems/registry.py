@@ -1,16 +1,20 @@
-"""Systems by name: what to build from the size of a network. A configuration names them; no Python path is recorded."""
+"""Systems by name: built fresh from the size of a network, or from the tables of a checkpoint. No Python path is recorded."""
 
 from collections.abc import Callable
+from dataclasses import asdict, fields
+from typing import Any
 
 from torch import nn
 
 from seqdiff.denoisers.causal import Causal, CausalConfig
+from seqdiff.denoisers.registry import denoiser_from_config, denoiser_to_config
 from seqdiff.denoisers.transformer import Transformer, TransformerConfig
 from seqdiff.errors import ConfigError
 from seqdiff.processes.absorbing import Absorbing
-from seqdiff.processes.gaussian import Straight, VariancePreserving
+from seqdiff.processes.gaussian import Straight, VarianceExploding, VariancePreserving, VectorProcess
+from seqdiff.processes.registry import process_from_config, process_to_config
 from seqdiff.processes.uniform import Uniform
-from seqdiff.schedules import Schedule, schedule_from_config
+from seqdiff.schedules import Schedule, schedule_from_config, schedule_to_config
 from seqdiff.systems.autoregressive import Autoregressive
 from seqdiff.systems.base import System
 from seqdiff.systems.d3pm import D3PM
@@ -19,6 +23,18 @@ from seqdiff.systems.mdlm import MDLM
 from seqdiff.systems.sedd import SEDD
 from seqdiff.training.config import from_table
 
+KINDS: dict[str, Any] = {
+    "mdlm": MDLM,
+    "sedd": SEDD,
+    "d3pm": D3PM,
+    "embedding": EmbeddingDiffusion,
+    "autoregressive": Autoregressive,
+}
+VECTORS: dict[str, Any] = {
+    "variance-preserving": VariancePreserving,
+    "variance-exploding": VarianceExploding,
+    "straight": Straight,
+}
 EMBEDDING_WIDTH = 64  # of systems on embeddings, where the model table has no input_width
 
 
@@ -65,6 +81,64 @@ def build_system(name: str, model: dict, schedule: dict) -> tuple[nn.Module, Sys
     if name not in SYSTEMS:
         raise ConfigError(f"system: expected one of {', '.join(SYSTEMS)}; got {name!r}")
     return SYSTEMS[name](model, schedule_from_config(schedule))
+
+
+def system_to_config(network: nn.Module, system: System) -> dict:
+    """Tables "system", "denoiser" and "process" of plain values, from which `system_from_config` builds both again."""
+    kind = next(name for name, cls in KINDS.items() if type(system) is cls)
+    options = {f.name: getattr(system, f.name) for f in fields(system) if f.name not in ("process", "vectors")}  # type: ignore[arg-type]
+    if isinstance(network, EmbeddingNetwork):
+        denoiser = {"kind": "embedding", "norm": network.embedding.norm, **asdict(network.config)}
+    else:
+        denoiser = denoiser_to_config(network)  # type: ignore[arg-type]
+    if isinstance(system, EmbeddingDiffusion):
+        process = _vectors_to_config(system.vectors)
+    else:
+        process = None if system.process is None else process_to_config(system.process)
+    return {"system": {"kind": kind, **options}, "denoiser": denoiser, "process": process}
+
+
+def system_from_config(config: dict) -> tuple[nn.Module, System]:
+    """The inverse of `system_to_config`, with fresh weights; a table without "system" is MDLM's.
+
+    Raises ConfigError or KeyError for what is unknown or missing.
+    """
+    denoiser, options = dict(config["denoiser"]), dict(config.get("system", {"kind": "mdlm"}))
+    kind = options.pop("kind", None)
+    if kind not in KINDS:
+        raise ConfigError(f"system: expected kind to be one of {', '.join(KINDS)}; got {kind!r}")
+    if denoiser.get("kind") == "embedding":
+        norm = {key: denoiser.pop(key) for key in ("kind", "norm")}["norm"]
+        network: nn.Module = EmbeddingNetwork(from_table(TransformerConfig, denoiser, "denoiser"), norm)
+    else:
+        network = denoiser_from_config(denoiser)
+    process = config["process"]
+    try:
+        if kind == "embedding":
+            system: System = EmbeddingDiffusion(_vectors_from_config(process), **options)
+        elif kind == "autoregressive":
+            system = Autoregressive(**options)
+        else:
+            system = KINDS[kind](process_from_config(process, denoiser["vocabulary"]), **options)
+    except TypeError as error:
+        raise ConfigError(f"system {kind!r}: {error}") from None
+    return network, system
+
+
+def _vectors_to_config(process: VectorProcess) -> dict:
+    kind = next(name for name, cls in VECTORS.items() if type(process) is cls)
+    values = {f.name: getattr(process, f.name) for f in fields(process)}  # type: ignore[arg-type]
+    return {"kind": kind, **{k: schedule_to_config(v) if k == "schedule" else v for k, v in values.items()}}
+
+
+def _vectors_from_config(config: dict) -> VectorProcess:
+    values = dict(config)
+    kind = values.pop("kind", None)
+    if kind not in VECTORS:
+        raise ConfigError(f"process: expected kind to be one of {', '.join(VECTORS)}; got {kind!r}")
+    if "schedule" in values:
+        values["schedule"] = schedule_from_config(values["schedule"])
+    return VECTORS[kind](**values)
 
 
 def _transformer(model: dict) -> Transformer:

@@ -27,7 +27,7 @@ def to_checkpoint(network: nn.Module, system: System, data: EncodedData, metrics
         name: [int(n) for n in _histogram(lengths[(data.labels == label) & ~data.held_out], longest)]
         for label, name in enumerate(data.label_names or ("all",))
     }
-    return Checkpoint(network.cpu().eval(), system.process, data.alphabet, data.label_names, counts, metrics)
+    return Checkpoint(network.cpu().eval(), system, data.alphabet, data.label_names, counts, metrics)
 
 
 def _histogram(lengths, longest: int):
