@@ -13,7 +13,7 @@ def probabilities(logits: Tensor, temperature: float = 1.0, top_p: float = 1.0) 
 
     The nucleus keeps the most probable tokens up to and with the one that reaches top_p (Holtzman et al., 2020).
     """
-    p = torch.softmax(logits.double() / temperature, dim=-1)
+    p = torch.softmax(logits if temperature == 1 else logits.double() / temperature, dim=-1, dtype=torch.float64)
     if top_p < 1:
         ordered, order = p.sort(dim=-1, descending=True, stable=True)
         before = ordered.cumsum(-1) - ordered
@@ -31,4 +31,4 @@ def categorical(p: Tensor, u: Tensor) -> Tensor:
     cumulative = p.cumsum(-1)
     total = cumulative[..., -1]
     threshold = torch.minimum(u * total, torch.nextafter(total, torch.zeros_like(total)))
-    return (cumulative <= threshold.unsqueeze(-1)).sum(-1)
+    return torch.searchsorted(cumulative.contiguous(), threshold.unsqueeze(-1).contiguous(), right=True).squeeze(-1)

@@ -38,15 +38,16 @@ def philox(counter: tuple[Tensor, Tensor, Tensor, Tensor], key: tuple[Tensor, Te
     All are int64 tensors holding values of 0 … 2³²−1, broadcast against each other. A product of two 32-bit words
     wraps to a negative int64; shifting and masking recover its true high and low halves.
     """
-    c0, c1, c2, c3 = counter
+    c0, c1, c2, c3 = (c.clone(memory_format=torch.contiguous_format) for c in torch.broadcast_tensors(*counter, key[0])[:4])
     k0, k1 = key
-    for _ in range(10):
-        p0, p1 = c0 * _M0, c2 * _M1
+    for _ in range(10):  # in place: an embedding asks for a number per width of every position
+        p0, p1 = c0.mul_(_M0), c2.mul_(_M1)
+        high0, high1 = (p0 >> 32).bitwise_and_(_LOW), (p1 >> 32).bitwise_and_(_LOW)
         c0, c1, c2, c3 = (
-            ((p1 >> 32) & _LOW) ^ c1 ^ k0,
-            p1 & _LOW,
-            ((p0 >> 32) & _LOW) ^ c3 ^ k1,
-            p0 & _LOW,
+            high1.bitwise_xor_(c1).bitwise_xor_(k0),
+            p1.bitwise_and_(_LOW),
+            high0.bitwise_xor_(c3).bitwise_xor_(k1),
+            p0.bitwise_and_(_LOW),
         )
         k0, k1 = (k0 + _W0) & _LOW, (k1 + _W1) & _LOW
     return c0, c1, c2, c3
