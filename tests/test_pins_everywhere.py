@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from constraints.token_sets import TokenSets
+from seqdiff.denoisers.exact import EnumeratedLaw, ExactDenoiser
 from seqdiff.embedding import EmbeddedProcess, Embedding
 from seqdiff.errors import ConfigError
 from seqdiff.processes import generators
@@ -83,6 +84,7 @@ class OneLayer:
     def __call__(self, x_t, t, label=None, lengths=None, positions=None):
         if self.width is None:
             assert int(x_t.min()) >= 0 and int(x_t.max()) <= V, "a denoiser sees tokens and masks alone"
+            assert not bool((x_t[t <= 0] == V).any()), "there are no masks at t = 0"
             seen = torch.nn.functional.one_hot(x_t, V + 1).double()
         else:
             seen = x_t.tanh()
@@ -184,6 +186,20 @@ def test_a_sampler_that_errs_at_one_position_is_caught(mistake, process, monkeyp
     monkeypatch.setitem(SAMPLERS, "careless", replace(honest, loop=careless))
     assert faults(*filled("careless", PROCESSES[process](), 7, ROWS)) == [mistake]
     assert faults(*filled("reverse-chain", PROCESSES[process](), 7, ROWS)) == []
+
+
+@pytest.mark.parametrize("name", samplers_for(PROCESSES["absorbing"]()))
+def test_a_denoiser_that_reads_the_time_changes_nothing_where_time_does_not_matter(name):
+    """p(x0 | x_t) of the absorbing process does not depend on t, as long as x_t is possible at the time that is asked for."""
+    law = EnumeratedLaw.from_log_weights(
+        3, 3, lambda x: 1.3 * (x[0] == x[1]) - 0.7 * (x[1] == x[2]) + 0.31 * x[0] + 0.17 * x[2]
+    )
+    process = Absorbing(3, Cosine())
+    state = State.from_canvas(process, torch.full((200, 3), 3), 5, torch.arange(200))
+    blind, reading = (
+        sample(denoiser, process, state, name, STEPS) for denoiser in (ExactDenoiser(law), ExactDenoiser(law, process))
+    )
+    assert torch.equal(blind.tokens, reading.tokens)
 
 
 @pytest.mark.parametrize("kind", PROCESSES)

@@ -145,7 +145,7 @@ def predictor_corrector(
     A round masks `width` revealed positions, chosen uniformly, then chooses as many of all that are now masked,
     uniformly again, and draws them from p(x0 | x_t): the forward and the backward process at a fixed number of masks. When
     nothing else is masked, as after the last step, this is a Gibbs step. A round is left out while fewer than `width`
-    positions are revealed. Passes: at most T(1 + rounds).
+    positions are revealed. Passes: at most T(1 + rounds). The rounds after the last step ask at t = 1/(2T).
 
     Law: with an exact denoiser and width 1 a round leaves q_t invariant, so it only takes away error that the steps have
     made: none of O(1/T) is left as rounds → ∞, if changes of one token connect the law's support. With a
@@ -172,7 +172,8 @@ def predictor_corrector(
         revealed = active & masked & (stepped | redrawn)
         if bool(revealed.any()):
             positions, real = padded(revealed)
-            p_x0 = yield Query(state, None, 1 - (k + (phase > 0)).squeeze(-1).double() / steps, positions)
+            t = (1 - (k + (phase > 0)).squeeze(-1).double() / steps).clamp(min=0.5 / steps)  # there are no masks at t = 0
+            p_x0 = yield Query(state, None, t, positions)
             drawn, log_weight = condition.draw(state.tokens, p_x0, positions, state.noise(j, positions, Stream.TOKEN))
             state = state.put(write(state.tokens, positions, drawn, real), state.step, log_weight)
         skip = ((phase % 2 == 1) & ~enough).squeeze(-1)  # nothing was masked, so nothing may be redrawn
