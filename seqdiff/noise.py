@@ -76,7 +76,7 @@ def uniform(
     key = integers(seed)
     counter = (integers(position), integers(step), integers(sample), (integers(slot) << 8) | int(stream))
     high, low, _, _ = philox(counter, (key & _LOW, (key >> 32) & _LOW))
-    return ((high >> 5) * 2**26 + (low >> 6)).double() * 2.0**-53
+    return (high >> 5).mul_(2**26).add_(low >> 6).double().mul_(2.0**-53)
 
 
 def normal(

@@ -74,7 +74,9 @@ class Absorbing(TokenProcess):
         return torch.where((x_t == self.mask).unsqueeze(-1), masked, carried)
 
     def bridge(self, x_t: Tensor, x_0: Tensor, s: Tensor, t: Tensor) -> Tensor:
-        return self.posterior(x_t, torch.nn.functional.one_hot(x_0, self.mask).double(), s, t)
+        reveal = torch.where(x_t == self.mask, column(self.unmask_probability(s, t)), 0.0).unsqueeze(-1)
+        law = reveal.new_zeros(*x_t.shape, self.states).scatter(-1, x_0.unsqueeze(-1), reveal)
+        return law.scatter_add(-1, x_t.clamp(max=self.mask).unsqueeze(-1), 1 - reveal)
 
     def log_kernel(self, x_t: Tensor, x_s: Tensor, s: Tensor, t: Tensor) -> Tensor:
         unmask = column(self.unmask_probability(s, t)).expand(x_t.shape).unsqueeze(-1)

@@ -44,12 +44,12 @@ class Uniform(TokenProcess):
     def likelihood(self, x_t: Tensor, t: Tensor) -> Tensor:
         rate = column(self.schedule.mask_rate(t)).unsqueeze(-1)
         here = x_t.unsqueeze(-1) == torch.arange(self.vocabulary, device=x_t.device)
-        return here * (1 - rate) + rate / self.vocabulary
+        return torch.where(here, 1 - rate + rate / self.vocabulary, rate / self.vocabulary)
 
     def arriving(self, x_t: Tensor, s: Tensor, t: Tensor) -> Tensor:
         lost = column(_lost(self.schedule, s, t)).unsqueeze(-1)
         here = x_t.unsqueeze(-1) == torch.arange(self.vocabulary, device=x_t.device)
-        return here * (1 - lost) + lost / self.vocabulary
+        return torch.where(here, 1 - lost + lost / self.vocabulary, lost / self.vocabulary)
 
     def leaving(self, x_s: Tensor, s: Tensor, t: Tensor) -> Tensor:
         return self.arriving(x_s, s, t)  # the matrices are symmetric

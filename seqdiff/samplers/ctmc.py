@@ -13,7 +13,6 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.nn.functional import one_hot
 
 from seqdiff.condition import Condition
 from seqdiff.errors import ConfigError
@@ -36,11 +35,11 @@ def reverse_velocity(process: TokenProcess, x_t: Tensor, x_0: Tensor, t: Tensor)
     if isinstance(process, Mixture):
         noise, alpha, beta = _mixture(process, t, x_t)
         arrive = beta * noise[x_t].unsqueeze(-1)
-        q = alpha * one_hot(x_0, process.states) + (1 - alpha) * noise
+        q = _added((1 - alpha) * noise, x_0, alpha)
     else:
         arrive, q = _rows(process.rate(t).transpose(-1, -2), x_t), _rows(process.marginal(t), x_0)
     q_here = q.gather(-1, x_t.unsqueeze(-1))
-    return _without(torch.where(q_here > 0, arrive * q / q_here, 0.0), x_t)
+    return _without(arrive * torch.where(q_here > 0, 1 / q_here, 0.0) * q, x_t)
 
 
 def flow_velocity(process: TokenProcess, x_t: Tensor, x_0: Tensor, t: Tensor) -> Tensor:
@@ -54,7 +53,8 @@ def flow_velocity(process: TokenProcess, x_t: Tensor, x_0: Tensor, t: Tensor) ->
             f"velocity 'flow': expected a mixture path (the absorbing or the uniform process), got "
             f"{type(process).__name__}; use velocity='reverse'"
         )
-    return _without(process.schedule.weight(t).reshape(-1, 1, 1) * one_hot(x_0, process.states), x_t)
+    weight = process.schedule.weight(t).reshape(-1, 1, 1)
+    return _without(_added(weight.new_zeros(process.states), x_0, weight), x_t)
 
 
 def forward_velocity(process: TokenProcess, x_t: Tensor, t: Tensor) -> Tensor:
@@ -82,8 +82,7 @@ def leap(rate: Tensor, x_t: Tensor, h: Tensor, jump: str) -> Tensor:
     total = rate.sum(-1, keepdim=True)
     mean = h.reshape(-1, 1, 1) * total
     moved = -torch.expm1(-mean) if jump == "exponential" else mean.clamp(max=1)
-    away = torch.where(total > 0, rate / total, 0.0) * moved
-    return away + one_hot(x_t, rate.shape[-1]) * (1 - moved)
+    return _added(rate * torch.where(total > 0, moved / total, 0.0), x_t, 1 - moved)
 
 
 def tau_leaping(
@@ -116,10 +115,10 @@ def tau_leaping(
 
     def kernel(x_t: Tensor, x_0: Tensor, s: Tensor, t: Tensor) -> Tensor:
         at = t.clamp(max=LATEST)
-        eta = (corrector * at**a * (1 - at) ** b).reshape(-1, 1, 1)
-        rate = (1 + eta) * VELOCITIES[velocity](process, x_t, x_0, at)
+        rate = VELOCITIES[velocity](process, x_t, x_0, at)
         if corrector > 0:
-            rate = rate + eta * forward_velocity(process, x_t, at)
+            eta = (corrector * at**a * (1 - at) ** b).reshape(-1, 1, 1)
+            rate = (1 + eta) * rate + eta * forward_velocity(process, x_t, at)
         return leap(rate, x_t, t - s, jump)
 
     return conditional_chain(state, process, condition, time_grid(steps), kernel, renoise=corrector > 0)
@@ -198,6 +197,12 @@ def _rows(matrix: Tensor, index: Tensor) -> Tensor:
     if matrix.ndim == 2:
         return matrix[index]
     return matrix.gather(1, index.unsqueeze(-1).expand(*index.shape, matrix.shape[-1]))
+
+
+def _added(law: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+    """Law (B, P, S), or (S,) for all, with weight (B, P, 1), or (B, 1, 1), added at the states x (B, P): (B, P, S)."""
+    place = x.unsqueeze(-1)
+    return law.expand(*x.shape, law.shape[-1]).scatter_add(-1, place, weight.expand_as(place))
 
 
 def _without(rate: Tensor, x_t: Tensor) -> Tensor:

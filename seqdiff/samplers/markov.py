@@ -18,10 +18,11 @@ from seqdiff.draws import categorical
 from seqdiff.noise import Stream
 from seqdiff.processes.absorbing import Absorbing
 from seqdiff.processes.base import TokenProcess
+from seqdiff.processes.uniform import Uniform
 from seqdiff.samplers.absorbing import Loop, padded, write
 from seqdiff.samplers.state import Query, State
 
-# (x_t (B, P), x̂0 (B, P), s (B,), t (B,)) → law of x_s, (B, P, S)
+# (x_t (B, P), x̂0 (B, P), s, t) → law of x_s, (B, P, S); times () for all rows, or (B,)
 Kernel = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
@@ -55,12 +56,13 @@ def conditional_chain(
     while bool((state.step < M).any()):
         running = (state.step < M).unsqueeze(-1)
         m = state.step.clamp(max=M - 1)
-        t, s = times[m], times[m + 1]
+        at = m[0] if bool((m == m[0]).all()) else m  # rows at one stage share its matrices
+        t, s = times[at], times[at + 1]
         asked = noisy(state, process) & running
         x_0 = state.tokens
         if bool(asked.any()):
             positions, real = padded(asked)
-            p_x0 = yield Query(state, None, t, positions)
+            p_x0 = yield Query(state, None, times[m], positions)
             x_t = state.tokens.gather(1, positions)
             u = state.noise(m.unsqueeze(-1), positions, Stream.TOKEN)
             drawn, log_weight = condition.draw(state.tokens, supported(process, p_x0, x_t, t), positions, u)
@@ -97,7 +99,10 @@ def noisy(state: State, process: TokenProcess) -> Tensor:
 def supported(process: TokenProcess, p_x0: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
     """p_x0 (B, P, V) without the tokens from which x_t (B, P) cannot come, unnormalised; as it is where none is left.
 
-    A token that the condition rules out has no mass before and gets none here.
+    A token that the condition rules out has no mass before and gets none here. A mask, or at t > 0 a token of the uniform
+    process, may come from any token.
     """
+    if isinstance(process, Absorbing | Uniform):
+        return p_x0
     p = torch.where(process.likelihood(x_t, t) > 0, p_x0, 0.0)
     return torch.where(p.sum(-1, keepdim=True) > 0, p, p_x0)
