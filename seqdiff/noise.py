@@ -38,17 +38,15 @@ def philox(counter: tuple[Tensor, Tensor, Tensor, Tensor], key: tuple[Tensor, Te
     All are int64 tensors holding values of 0 … 2³²−1, broadcast against each other. A product of two 32-bit words
     wraps to a negative int64; shifting and masking recover its true high and low halves.
     """
-    c0, c1, c2, c3 = (c.clone(memory_format=torch.contiguous_format) for c in torch.broadcast_tensors(*counter, key[0])[:4])
+    words = torch.broadcast_tensors(*counter, key[0])[:4]
+    c0, c1, c2, c3 = (word.clone(memory_format=torch.contiguous_format) for word in words)
     k0, k1 = key
-    for _ in range(10):  # in place: an embedding asks for a number per width of every position
+    high0, high1 = torch.empty_like(c0), torch.empty_like(c0)
+    for _ in range(10):  # in six buffers: a process on vectors asks for B · L · D numbers a step
         p0, p1 = c0.mul_(_M0), c2.mul_(_M1)
-        high0, high1 = (p0 >> 32).bitwise_and_(_LOW), (p1 >> 32).bitwise_and_(_LOW)
-        c0, c1, c2, c3 = (
-            high1.bitwise_xor_(c1).bitwise_xor_(k0),
-            p1.bitwise_and_(_LOW),
-            high0.bitwise_xor_(c3).bitwise_xor_(k1),
-            p0.bitwise_and_(_LOW),
-        )
+        torch.bitwise_right_shift(p0, 32, out=high0).bitwise_and_(_LOW).bitwise_xor_(c3).bitwise_xor_(k1)
+        torch.bitwise_right_shift(p1, 32, out=high1).bitwise_and_(_LOW).bitwise_xor_(c1).bitwise_xor_(k0)
+        c0, c1, c2, c3, high0, high1 = high1, p1.bitwise_and_(_LOW), high0, p0.bitwise_and_(_LOW), c3, c1
         k0, k1 = (k0 + _W0) & _LOW, (k1 + _W1) & _LOW
     return c0, c1, c2, c3
 
@@ -93,4 +91,4 @@ def normal(
     For a vector of width D at position i the word is i·D + d. |x| stays below 8.3: the tail that 53 bits can reach.
     """
     u = uniform(seed, sample, step, word, stream, slot, device)
-    return torch.special.ndtri(u.clamp(min=2.0**-54))
+    return torch.special.ndtri(u.clamp_(min=2.0**-54))
