@@ -265,7 +265,7 @@ def canvas(law: EnumeratedLaw, pins: dict[int, int]) -> list[int]:
 
 
 def drawn(
-    law: EnumeratedLaw, process, sampler, pins: dict[int, int], n: int = 10_000, seed: int = 3, watch=None, **how
+    law: EnumeratedLaw, process, sampler, pins: dict[int, int], n: int = 6_000, seed: int = 3, watch=None, **how
 ) -> State:
     """The end of n rows of sampler(state, process, condition, …) with the exact denoiser of the law; pins checked."""
     holes = torch.tensor([canvas(law, pins)] * n)
