@@ -23,6 +23,7 @@ def write_table(runs: Path, docs: Path, order: tuple[str, ...]) -> None:
     figures = [json.loads(path.read_text()) for path in sorted(runs.glob("*/figures.json"))]
     if not figures:
         raise FileNotFoundError(f"{runs}: expected figures.json of at least one trained system; run `train` first")
+    docs.mkdir(parents=True, exist_ok=True)
     (docs / "systems.json").write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n")
     parts = []
     for name in sorted({f["set"] for f in figures}):
