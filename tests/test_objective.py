@@ -5,7 +5,8 @@ import torch
 from laws import LAWS
 
 from seqdiff.denoisers.exact import ExactDenoiser
-from seqdiff.objective import antithetic_times, draw_corruption, masked_cross_entropy, training_loss
+from seqdiff.noise import Stream, uniform
+from seqdiff.objective import antithetic_times, masked_cross_entropy, training_loss
 from seqdiff.processes.absorbing import Absorbing
 from seqdiff.schedules import Cosine, Linear, LogLinear, Polynomial
 
@@ -21,7 +22,9 @@ def both(law, schedule, n=20_000):
     generator = torch.Generator().manual_seed(0)
     x_0 = law.outcomes[torch.multinomial(law.probability, n, True, generator=generator)]
     process = Absorbing(law.vocabulary, schedule)
-    t, x_t = draw_corruption(process, x_0, 0, 0, torch.arange(n))
+    rate = antithetic_times(n, uniform(0, 0, 0, 0, Stream.TIME))
+    u = uniform(0, torch.arange(n).unsqueeze(-1), 0, torch.arange(x_0.shape[1]), Stream.CORRUPT)
+    t, x_t = process.schedule.inverse(rate), torch.where(u < rate.unsqueeze(-1), process.mask, x_0)
     logits = ExactDenoiser(law)(x_t)
     lengths = torch.full((n,), x_0.shape[1])
     return training_loss(process, logits, x_0, x_t, lengths), masked_cross_entropy(process, logits, x_0, x_t, t), t

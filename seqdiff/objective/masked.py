@@ -14,7 +14,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from seqdiff.noise import Stream, uniform
 from seqdiff.processes.absorbing import Absorbing
 
 
@@ -24,14 +23,6 @@ def antithetic_times(B: int, u: Tensor) -> Tensor:
     Source: Kingma et al., "Variational diffusion models", 2021, appendix I.
     """
     return 1 - (u + torch.arange(B, dtype=torch.float64, device=u.device) / B) % 1
-
-
-def draw_corruption(process: Absorbing, x_0: Tensor, seed: int, step: int, sample: Tensor) -> tuple[Tensor, Tensor]:
-    """(t, x_t) for the rows of x_0 (B, L): a stratified mask rate a row, its time, masks from counter-based noise."""
-    B, L = x_0.shape
-    rate = antithetic_times(B, uniform(seed, 0, step, 0, Stream.TIME, device=x_0.device))
-    u = uniform(seed, sample.unsqueeze(-1), step, torch.arange(L, device=x_0.device), Stream.CORRUPT, device=x_0.device)
-    return process.schedule.inverse(rate), torch.where(u < rate.unsqueeze(-1), process.mask, x_0)
 
 
 def hide(x_0: Tensor, mask: int, n: Tensor, u: Tensor, free: Tensor | None = None) -> Tensor:

@@ -57,20 +57,37 @@ def event_driven(state: State, process: Absorbing, condition: Condition, steps: 
     if steps is None:
         step = torch.zeros_like(state.tokens)
         times = process.schedule.inverse(u_reveal)
-        order, event, counts = group_by_time(-u_reveal, state.tokens == process.mask)
+        when = -u_reveal
     else:
         mask_rate = process.schedule.grid(steps).to(device)
-        step = (torch.searchsorted(-mask_rate, -u_reveal) - 1).clamp(0, steps - 1)  # rate_k > u ≥ rate_{k+1}
+        when = step = (torch.searchsorted(-mask_rate, -u_reveal) - 1).clamp(0, steps - 1)  # rate_k > u ≥ rate_{k+1}
         times = 1 - step.double() / steps
-        order, event, counts = group_by_time(step, state.tokens == process.mask)
-    u = state.noise(step, columns, Stream.TOKEN)
+    return (yield from visit(state, condition, when, step, times, state.tokens == process.mask))
+
+
+def visit(
+    state: State, condition: Condition, when: Tensor, step: Tensor, times: Tensor, waiting: Tensor, done: Tensor | None = None
+) -> Loop:
+    """Draw every waiting position once, in the order of `when`, what falls together together; rows go at their own pace.
+
+    Args:
+        when: (B, L) sorts a row's positions; equal numbers are one event.
+        step: (B, L) int64, the step that a position's noise belongs to.
+        times: (B, L), the time at which the denoiser is asked for it.
+        waiting: (B, L) bool.
+        done: (B,) int64, events of each row that an earlier run did; None is none.
+    """
+    device, L = state.tokens.device, state.tokens.shape[1]
+    order, _, counts = group_by_time(when, waiting)
+    u = state.noise(step, torch.arange(L, device=device), Stream.TOKEN)
     starts = counts.cumsum(-1) - counts
+    before = [0] * len(counts) if done is None else done.tolist()
     for e, reveals in enumerate(counts.T.tolist()):  # the whole plan on the host, once: no step waits for the device
-        active = [b for b, count in enumerate(reveals) if count]
+        active = [b for b, count in enumerate(reveals) if count and before[b] <= e]
         if not active:
-            break
+            continue
         rows = torch.tensor(active, device=device)
-        slots = torch.arange(max(reveals), device=device)
+        slots = torch.arange(max(reveals[b] for b in active), device=device)
         real = slots < counts[rows, e].unsqueeze(-1)
         positions = order[rows].gather(1, (starts[rows, e].unsqueeze(-1) + slots).clamp(max=L - 1))
         positions = torch.where(real, positions, positions[:, :1])

@@ -14,9 +14,9 @@ from seqdiff.noise import Stream
 from seqdiff.processes.absorbing import Absorbing
 from seqdiff.processes.base import TokenProcess
 from seqdiff.processes.uniform import Uniform
-from seqdiff.samplers.absorbing import Loop, group_by_time, write
+from seqdiff.samplers.absorbing import Loop, visit
 from seqdiff.samplers.markov import free
-from seqdiff.samplers.state import Query, State
+from seqdiff.samplers.state import State
 
 
 def predetermined(
@@ -47,30 +47,10 @@ def predetermined(
     times = 1 - step.double() / steps
     if isinstance(process, Absorbing):
         waiting = free(state) & (state.tokens == process.mask)
-        done = torch.zeros_like(state.step)
+        done = None
     else:
         waiting, done = free(state), state.step
-    order, _, counts = group_by_time(step, waiting)
-    starts = counts.cumsum(-1) - counts
-    u = state.noise(step, columns, Stream.TOKEN)
-    for e in range(counts.shape[1]):
-        rows = ((counts[:, e] > 0) & (done <= e)).nonzero().squeeze(-1)
-        if len(rows) == 0:
-            continue
-        slots = torch.arange(int(counts[rows, e].max()), device=device)
-        real = slots < counts[rows, e].unsqueeze(-1)
-        positions = order[rows].gather(1, (starts[rows, e].unsqueeze(-1) + slots).clamp(max=L - 1))
-        positions = torch.where(real, positions, positions[:, :1])
-        t = times[rows].gather(1, positions[:, :1]).squeeze(-1)
-        p_x0 = yield Query(state, rows, t, positions)
-        x_t = state.tokens[rows]
-        drawn, log_weight = condition.draw(x_t, p_x0, positions, u[rows].gather(1, positions))
-        state = state.put(
-            state.tokens.index_copy(0, rows, write(x_t, positions, drawn, real)),
-            state.step.index_add(0, rows, torch.ones_like(rows)),
-            torch.zeros_like(state.log_weight).index_copy(0, rows, log_weight),
-        )
-    return state
+    return (yield from visit(state, condition, step, step, times, waiting, done))
 
 
 def beta_grid(steps: int, a: int, b: int) -> Tensor:
