@@ -1,0 +1,27 @@
+"""What a whole row must satisfy: the protocol between the samplers' Condition and what can count and draw under it.
+
+Shapes: R rows, L length, V vocabulary.
+"""
+
+from typing import Protocol
+
+from torch import Tensor
+
+
+class Structure(Protocol):
+    """A set C of rows with an exact dynamic programme over a product of categoricals p_i.
+
+    p is (R, L, V), ≥ 0, and need not be normalised; a position that is settled has mass on its token alone.
+    `region` (R, L) int64 says to which region of its row a position belongs; None is region 0 everywhere.
+    """
+
+    def log_mass(self, p: Tensor, region: Tensor | None = None) -> Tensor:
+        """log Z = log Σ_{x ∈ C} Π_i p_i(x_i), (R,) float64, −∞ where nothing is possible."""
+        ...
+
+    def draw(self, p: Tensor, u: Tensor, region: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """x (R, L) ∝ Π_i p_i(x_i) 1[x ∈ C], exactly and jointly, from uniform noise u (R, L); and log Z (R,).
+
+        Where Z = 0 the tokens are arbitrary.
+        """
+        ...
