@@ -7,7 +7,7 @@ import torch
 from laws import LAWS
 from laws_remasking import LeaveOneOut
 
-from seqdiff.condition import Unconditional
+from seqdiff.condition import Draw, Unconditional
 from seqdiff.denoisers.transformer import Transformer, TransformerConfig
 from seqdiff.draws import categorical
 from seqdiff.processes.absorbing import Absorbing
@@ -99,12 +99,17 @@ class OneOf(Unconditional):
     def __init__(self, allowed, mask):
         self.allowed, self.mask = allowed, mask
 
-    def draw(self, x_t, p_x0, positions, u):
+    joint = True
+
+    def draw(self, query, p_x0, commit, u):
+        x_t, positions = query.x_t, query.positions
         fits = ((x_t.unsqueeze(1) == self.allowed) | (x_t == self.mask).unsqueeze(1)).all(-1)
         values = self.allowed[:, positions].transpose(0, 1)  # (R, K, P)
         weight = p_x0.unsqueeze(1).expand(-1, len(self.allowed), -1, -1).gather(-1, values.unsqueeze(-1)).squeeze(-1)
+        weight = torch.where(query.open.unsqueeze(1), weight, 1.0)
         weight = fits * (weight.prod(-1) + 1e-300)
-        return values[torch.arange(len(x_t)), categorical(weight, u[:, 0])], torch.zeros(len(x_t), dtype=torch.float64)
+        tokens = values[torch.arange(len(x_t)), categorical(weight, u[:, 0])]
+        return Draw(tokens, torch.zeros(len(x_t), dtype=torch.float64))
 
 
 @pytest.mark.parametrize("name", LOOPS)

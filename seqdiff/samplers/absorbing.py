@@ -31,11 +31,11 @@ def ancestral(state: State, process: Absorbing, condition: Condition, steps: int
         unmask = 1 - mask_rate[k + 1] / mask_rate[k]
         revealed = (state.tokens == process.mask) & (state.noise(k, columns, Stream.REVEAL) < unmask)
         if bool(revealed.any()):
-            positions, real = padded(revealed)
-            p_x0 = yield Query(state, None, 1 - k.squeeze(-1).double() / steps, positions)
-            u = state.noise(k, positions, Stream.TOKEN)
-            drawn, log_weight = condition.draw(state.tokens, p_x0, positions, u)
-            state = state.put(write(state.tokens, positions, drawn, real), state.step, log_weight)
+            positions, asked, commit = places(condition, revealed, state.tokens == process.mask)
+            query = Query(state, None, 1 - k.squeeze(-1).double() / steps, positions, asked)
+            p_x0 = yield query
+            draw = condition.draw(query, p_x0, commit, state.noise(k, positions, Stream.TOKEN))
+            state = state.put(write(state.tokens, positions, draw.tokens, commit), state.step, draw.log_weight)
         state = state.put(state.tokens, state.step + 1)
     return state
 
@@ -78,7 +78,7 @@ def visit(
         done: (B,) int64, events of each row that an earlier run did; None is none.
     """
     device, L = state.tokens.device, state.tokens.shape[1]
-    order, _, counts = group_by_time(when, waiting)
+    order, event, counts = group_by_time(when, waiting)
     u = state.noise(step, torch.arange(L, device=device), Stream.TOKEN)
     starts = counts.cumsum(-1) - counts
     before = [0] * len(counts) if done is None else done.tolist()
@@ -92,13 +92,20 @@ def visit(
         positions = order[rows].gather(1, (starts[rows, e].unsqueeze(-1) + slots).clamp(max=L - 1))
         positions = torch.where(real, positions, positions[:, :1])
         t = times[rows].gather(1, positions[:, :1]).squeeze(-1)
-        p_x0 = yield Query(state, rows, t, positions)
-        x_t = state.tokens[rows]
-        drawn, log_weight = condition.draw(x_t, p_x0, positions, u[rows].gather(1, positions))
+        if condition.joint:  # a position is drawn more than once until it is kept: each time with its own noise
+            now = waiting[rows] & (event[rows] == e)
+            positions, asked, real = places(condition, now, waiting[rows] & (event[rows] >= e))
+            query = Query(state, rows, t, positions, asked)
+            noise = state.rows(rows).noise(e, positions, Stream.TOKEN)
+        else:
+            query = Query(state, rows, t, positions, real)
+            noise = u[rows].gather(1, positions)
+        p_x0 = yield query
+        draw = condition.draw(query, p_x0, real, noise)
         state = state.put(
-            state.tokens.index_copy(0, rows, write(x_t, positions, drawn, real)),
+            state.tokens.index_copy(0, rows, write(state.tokens[rows], positions, draw.tokens, real)),
             state.step.index_add(0, rows, torch.ones_like(rows)),
-            torch.zeros_like(state.log_weight).index_copy(0, rows, log_weight),
+            torch.zeros_like(state.log_weight).index_copy(0, rows, draw.log_weight),
         )
     return state
 
@@ -119,6 +126,18 @@ def group_by_time(when: Tensor, free: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     counts = torch.zeros(len(when), E + 1, dtype=torch.int64, device=when.device)
     counts.scatter_add_(1, event.clamp(max=E), finite.long())
     return order, torch.empty_like(order).scatter_(1, order, event), counts[:, :E]
+
+
+def places(condition: Condition, commit: Tensor, still_open: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Positions (R, P) to ask for, which of them are asked (R, P), and which of them are kept (R, P).
+
+    Those of `commit` (R, L), or under a joint condition all that are `still_open` (R, L).
+    """
+    if not condition.joint:
+        positions, real = padded(commit)
+        return positions, real, real
+    positions, real = padded(still_open)
+    return positions, real, real & commit.gather(1, positions)
 
 
 def padded(chosen: Tensor) -> tuple[Tensor, Tensor]:

@@ -4,6 +4,8 @@ Only rows with masks left are queried. t is the time at which the process has th
 free positions. Shapes: B rows, L length, R queried rows, P positions, V vocabulary.
 """
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -37,16 +39,19 @@ def entropy_bounded(
     while len(rows := unfinished(state, process)):
         asked = state.rows(rows)
         positions, real = padded(asked.tokens == process.mask)
-        p_x0 = yield Query(state, rows, time_of(asked, process), positions)
+        query = Query(state, rows, time_of(asked, process), positions, real)
+        p_x0 = yield query
         H = torch.where(real, -torch.xlogy(p_x0, p_x0).sum(-1), float("inf"))
         ascending, order = H.sort(dim=-1, stable=True)
         before = torch.cat([torch.zeros_like(H[:, :1]), ascending[:, :-1].cumsum(-1)], dim=1)  # Σ H − max H of the first k
         accepted = real & torch.zeros_like(real).scatter(1, order, before <= epsilon)
-        pick, real = padded(accepted)
-        positions, p_x0 = positions.gather(1, pick), p_x0.gather(1, pick.unsqueeze(-1).expand(*pick.shape, p_x0.shape[-1]))
-        u = asked.noise(asked.step.unsqueeze(-1), positions, Stream.TOKEN)
-        drawn, log_weight = condition.draw(asked.tokens, p_x0, positions, u)
-        state = advance(state, rows, write(asked.tokens, positions, drawn, real), log_weight)
+        if not condition.joint:
+            pick, accepted = padded(accepted)
+            positions = positions.gather(1, pick)
+            p_x0 = p_x0.gather(1, pick.unsqueeze(-1).expand(*pick.shape, p_x0.shape[-1]))
+            query = replace(query, positions=positions, open=accepted)
+        draw = condition.draw(query, p_x0, accepted, asked.noise(asked.step.unsqueeze(-1), positions, Stream.TOKEN))
+        state = advance(state, rows, write(asked.tokens, positions, draw.tokens, accepted), draw.log_weight)
     return state
 
 
@@ -67,9 +72,9 @@ def confidence_threshold(
     while len(rows := unfinished(state, process)):
         asked = state.rows(rows)
         positions, real = padded(asked.tokens == process.mask)
-        p_x0 = yield Query(state, rows, time_of(asked, process), positions)
-        u = asked.noise(asked.step.unsqueeze(-1), positions, Stream.TOKEN)
-        drawn, _ = condition.draw(asked.tokens, p_x0, positions, u)
+        query = Query(state, rows, time_of(asked, process), positions, real)
+        p_x0 = yield query
+        drawn = condition.draw(query, p_x0, real, asked.noise(asked.step.unsqueeze(-1), positions, Stream.TOKEN)).tokens
         confidence = torch.where(real, p_x0.gather(-1, drawn.unsqueeze(-1)).squeeze(-1), float("-inf"))
         kept = real & ((confidence > threshold) | (ranks(confidence) == 0))
         state = advance(state, rows, write(asked.tokens, positions, drawn, kept))

@@ -38,8 +38,9 @@ def confidence_ordered(
         keep = n - (n * mask_rate[k + 1] / mask_rate[k] + 1e-9).floor().long()
         if bool((keep > 0).any()):
             positions, real = padded(masked)
-            p_x0 = yield Query(state, None, 1 - k.double() / steps, positions)
-            drawn, _ = condition.draw(state.tokens, p_x0, positions, state.noise(k.unsqueeze(-1), positions, Stream.TOKEN))
+            query = Query(state, None, 1 - k.double() / steps, positions, real)
+            p_x0 = yield query
+            drawn = condition.draw(query, p_x0, real, state.noise(k.unsqueeze(-1), positions, Stream.TOKEN)).tokens
             confidence = p_x0.gather(-1, drawn.unsqueeze(-1)).squeeze(-1).log()
             if confidence_noise > 0:
                 u = state.noise(k.unsqueeze(-1), positions, Stream.CONFIDENCE)

@@ -80,13 +80,15 @@ def embedded(
         return state
     free = torch.ones_like(state.tokens, dtype=torch.bool) if state.free is None else state.free
     positions, real = padded(free)
-    p_x0 = yield Query(state, None, times[-1].expand(len(free)), positions)
-    drawn, log_weight = condition.draw(state.tokens, p_x0, positions, state.noise(steps, positions, Stream.TOKEN))
+    query = Query(state, None, times[-1].expand(len(free)), positions, real)
+    p_x0 = yield query
+    draw = condition.draw(query, p_x0, real, state.noise(steps, positions, Stream.TOKEN))
+    drawn = draw.tokens
     if bool((real & (drawn >= process.vocabulary)).any()):
         raise ConditionError(
             f"condition: p(x0 | x_t) at t = {t_min} has no mass on what it allows; raise t_min, or take more steps"
         )
-    return state.put(write(state.tokens, positions, drawn, real), state.step + 1, log_weight)
+    return state.put(write(state.tokens, positions, drawn, real), state.step + 1, draw.log_weight)
 
 
 def grid(process: EmbeddedProcess, steps: int, spacing: str, t_max: float, t_min: float) -> Tensor:

@@ -62,12 +62,11 @@ def conditional_chain(
         x_0 = state.tokens
         if bool(asked.any()):
             positions, real = padded(asked)
-            p_x0 = yield Query(state, None, times[m], positions)
-            x_t = state.tokens.gather(1, positions)
-            u = state.noise(m.unsqueeze(-1), positions, Stream.TOKEN)
-            drawn, log_weight = condition.draw(state.tokens, supported(process, p_x0, x_t, t), positions, u)
+            query = Query(state, None, times[m], positions, real)
+            p_x0 = yield query
+            p_x0 = supported(process, p_x0, state.tokens.gather(1, positions), t)
+            drawn = condition.draw(query, p_x0, real, state.noise(m.unsqueeze(-1), positions, Stream.TOKEN)).tokens
             x_0 = write(state.tokens, positions, drawn, real)
-            state = state.put(state.tokens, state.step, torch.where(asked.any(-1), log_weight, 0.0))
         moving = free(state) & running if renoise else asked
         if bool(moving.any()):
             positions, real = padded(moving)

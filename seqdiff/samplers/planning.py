@@ -43,17 +43,19 @@ def path_planning(state: State, process: Absorbing, condition: Condition, steps:
         if bool((stay > 0).any()):
             M, P = (max(1, int(chosen.sum(-1).max())) for chosen in (masked, free))
             positions = (masked.to(torch.int8) + free.to(torch.int8)).argsort(dim=-1, descending=True, stable=True)[:, :P]
-            p_x0 = yield Query(state, None, 1 - k.double() / steps, positions)
-            u = state.noise(k.unsqueeze(-1), positions[:, :M], Stream.TOKEN)
-            drawn, _ = condition.draw(state.tokens, p_x0[:, :M], positions[:, :M], u)
-            drawn = write(state.tokens, positions[:, :M], drawn, masked.gather(1, positions[:, :M]))
+            query = Query(state, None, 1 - k.double() / steps, positions, free.gather(1, positions))
+            p_x0 = yield query
+            first, real = positions[:, :M], masked.gather(1, positions[:, :M])
+            query = replace(query, positions=first, open=real)
+            drawn = condition.draw(query, p_x0[:, :M], real, state.noise(k.unsqueeze(-1), first, Stream.TOKEN)).tokens
+            drawn = write(state.tokens, first, drawn, real)
             p = p_x0.gather(-1, drawn.gather(1, positions).clamp(max=process.mask - 1).unsqueeze(-1)).squeeze(-1)
             log_p = write(torch.zeros_like(state.tokens, dtype=p.dtype), positions, p.log(), free.gather(1, positions))
             revealed = eta * log_p if eta > 0 else torch.full_like(log_p, float("inf"))
             score = torch.where(masked, log_p, revealed).clamp(min=-1e300)
             score = torch.where(free, score, float("-inf"))
-            first = masked.to(torch.int8).argsort(dim=-1, stable=True)
-            rank = torch.empty_like(first).scatter_(1, first, ranks(score.gather(1, first)))
+            order = masked.to(torch.int8).argsort(dim=-1, stable=True)
+            rank = torch.empty_like(order).scatter_(1, order, ranks(score.gather(1, order)))
             tokens = torch.where(free & (rank >= stay.unsqueeze(-1)), process.mask, drawn)
             state = state.put(torch.where((state.step < steps).unsqueeze(-1), tokens, state.tokens), state.step)
         state = state.put(state.tokens, state.step + 1)
@@ -78,9 +80,10 @@ def mask_predict(state: State, process: Absorbing, condition: Condition, steps: 
         active = (state.step < steps).unsqueeze(-1)
         if bool(masked.any()):
             positions, real = padded(masked)
-            p_x0 = yield Query(state, None, process.schedule.inverse((steps - k).double() / steps), positions)
+            query = Query(state, None, process.schedule.inverse((steps - k).double() / steps), positions, real)
+            p_x0 = yield query
             peaked = 1e-9 * p_x0 + torch.nn.functional.one_hot(p_x0.argmax(-1), p_x0.shape[-1])
-            drawn, _ = condition.draw(state.tokens, peaked, positions, torch.full_like(positions, 0.5, dtype=torch.float64))
+            drawn = condition.draw(query, peaked, real, torch.full_like(positions, 0.5, dtype=torch.float64)).tokens
             p = p_x0.gather(-1, drawn.unsqueeze(-1)).squeeze(-1)
             confidence = write(confidence_of(state), positions, p, real)
             state = replace(state, tokens=write(state.tokens, positions, drawn, real), confidence=confidence)

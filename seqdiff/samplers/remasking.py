@@ -13,7 +13,7 @@ from seqdiff.condition import Condition
 from seqdiff.errors import ConfigError
 from seqdiff.noise import Stream
 from seqdiff.processes.absorbing import Absorbing
-from seqdiff.samplers.absorbing import Loop, padded, write
+from seqdiff.samplers.absorbing import Loop, places, write
 from seqdiff.samplers.confidence import confidence_of, ranks
 from seqdiff.samplers.state import Query, State
 from seqdiff.schedules import Schedule
@@ -126,13 +126,14 @@ def remasking(
         revealed = masked & (u < unmask_probability(mask_rate[k + 1], mask_rate[k], sigma))
         remasked = kept & (u < sigma)
         if bool(revealed.any()):
-            positions, real = padded(revealed)
-            p_x0 = yield Query(state, None, times[k.squeeze(-1)], positions)
-            drawn, log_weight = condition.draw(state.tokens, p_x0, positions, state.noise(k, positions, Stream.TOKEN))
+            positions, asked, commit = places(condition, revealed, masked)
+            query = Query(state, None, times[k.squeeze(-1)], positions, asked)
+            p_x0 = yield query
+            drawn = condition.draw(query, p_x0, commit, state.noise(k, positions, Stream.TOKEN)).tokens
             if by_confidence:
                 p = p_x0.gather(-1, drawn.unsqueeze(-1)).squeeze(-1)
-                state = replace(state, confidence=write(confidence_of(state), positions, p, real))
-            state = state.put(write(state.tokens, positions, drawn, real), state.step, log_weight)
+                state = replace(state, confidence=write(confidence_of(state), positions, p, commit))
+            state = state.put(write(state.tokens, positions, drawn, commit), state.step)
         state = state.put(torch.where(remasked, process.mask, state.tokens), state.step + 1)
     return state
 
@@ -171,11 +172,12 @@ def predictor_corrector(
         redrawn = (phase > 0) & (phase % 2 == 0) & (ranks(torch.where(masked, choice, -1.0)) < width)
         revealed = active & masked & (stepped | redrawn)
         if bool(revealed.any()):
-            positions, real = padded(revealed)
+            positions, asked, commit = places(condition, revealed, masked)
             t = (1 - (k + (phase > 0)).squeeze(-1).double() / steps).clamp(min=0.5 / steps)  # there are no masks at t = 0
-            p_x0 = yield Query(state, None, t, positions)
-            drawn, log_weight = condition.draw(state.tokens, p_x0, positions, state.noise(j, positions, Stream.TOKEN))
-            state = state.put(write(state.tokens, positions, drawn, real), state.step, log_weight)
+            query = Query(state, None, t, positions, asked)
+            p_x0 = yield query
+            drawn = condition.draw(query, p_x0, commit, state.noise(j, positions, Stream.TOKEN)).tokens
+            state = state.put(write(state.tokens, positions, drawn, commit), state.step)
         skip = ((phase % 2 == 1) & ~enough).squeeze(-1)  # nothing was masked, so nothing may be redrawn
         state = state.put(torch.where(opened, process.mask, state.tokens), state.step + 1 + skip.long())
     return state

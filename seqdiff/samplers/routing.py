@@ -50,11 +50,12 @@ def routing(state: State, process: TokenProcess, condition: Condition, steps: in
         routed = (noise if isinstance(process, Absorbing) else free(state)) & running & (stay < m).unsqueeze(-1)
         if bool(routed.any()):
             positions, real = padded(routed)
-            p_x0 = yield Query(state, None, times[k], positions)
+            query = Query(state, None, times[k], positions, real)
+            p_x0 = yield query
             x_t, was_noise = state.tokens.gather(1, positions), noise.gather(1, positions)
             here = torch.nn.functional.one_hot(x_t.clamp(max=process.vocabulary - 1), process.vocabulary).double()
             u = state.noise(k.unsqueeze(-1), positions, Stream.TOKEN)
-            drawn, _ = condition.draw(state.tokens, torch.where(was_noise.unsqueeze(-1), p_x0, here), positions, u)
+            drawn = condition.draw(query, torch.where(was_noise.unsqueeze(-1), p_x0, here), real, u).tokens
             score = p_x0.gather(-1, drawn.unsqueeze(-1)).squeeze(-1).log()
             if score_noise > 0:
                 u = state.noise(k.unsqueeze(-1), positions, Stream.CONFIDENCE)

@@ -108,6 +108,7 @@ class Query:
         rows: (R,) int64 rows of the state that are asked for, None for all.
         t: (R,) float64 time of each of them.
         positions: (R, P) int64 positions asked for, None for all L.
+        open: (R, P) bool, which of them are really asked for; the others only fill up the rows. None: all.
         law: False from a loop on vectors that wants x̂0 = E[x_0 | x_t] (R, L, D) instead.
         vectors: (R, L, D), where a solver asks between two states; None: at the state.
     """
@@ -116,6 +117,7 @@ class Query:
     rows: Tensor | None
     t: Tensor
     positions: Tensor | None
+    open: Tensor | None = None
     law: bool = True
     vectors: Tensor | None = None
 

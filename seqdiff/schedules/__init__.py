@@ -6,6 +6,7 @@ from seqdiff.errors import ConfigError
 from seqdiff.schedules.base import Schedule
 from seqdiff.schedules.beta import Beta
 from seqdiff.schedules.closed import Cosine, Geometric, Linear, LogLinear, Polynomial, Sqrt
+from seqdiff.schedules.gaussian import LinearBeta, SquaredCosine
 from seqdiff.schedules.tabulated import Learned, Tabulated
 
 __all__ = [
@@ -15,10 +16,12 @@ __all__ = [
     "Geometric",
     "Learned",
     "Linear",
+    "LinearBeta",
     "LogLinear",
     "Polynomial",
     "Schedule",
     "Sqrt",
+    "SquaredCosine",
     "Tabulated",
     "schedule_from_config",
     "schedule_to_config",
@@ -30,6 +33,8 @@ SCHEDULES = {
     "cosine": Cosine,
     "polynomial": Polynomial,
     "sqrt": Sqrt,
+    "squared-cosine": SquaredCosine,
+    "linear-beta": LinearBeta,
     "geometric": Geometric,
     "beta": Beta,
     "tabulated": Tabulated,
