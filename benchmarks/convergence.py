@@ -22,12 +22,11 @@ from seqdiff.denoisers.exact import EnumeratedLaw, ExactDenoiser
 from seqdiff.embedding import EmbeddedProcess, Embedding
 from seqdiff.processes.absorbing import Absorbing
 from seqdiff.processes.gaussian import VariancePreserving
-from seqdiff.processes.gaussian_schedules import SquaredCosine
 from seqdiff.processes.uniform import Uniform
 from seqdiff.samplers.drive import DrawOptions, answer, drive
 from seqdiff.samplers.registry import get_sampler, samplers_for
 from seqdiff.samplers.state import Query, State
-from seqdiff.schedules import Linear
+from seqdiff.schedules import Linear, SquaredCosine
 
 V, L = 2, 4
 STEPS = (2, 4, 8, 16, 32, 64, 128)

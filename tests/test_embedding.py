@@ -13,10 +13,10 @@ from seqdiff.embedding import EmbeddedProcess, Embedding
 from seqdiff.errors import ConditionError, ConfigError
 from seqdiff.noise import Stream
 from seqdiff.processes.gaussian import Straight, VarianceExploding, VariancePreserving
-from seqdiff.processes.gaussian_schedules import SquaredCosine, SquareRoot
 from seqdiff.samplers.drive import DrawOptions, answer, drive
 from seqdiff.samplers.embedded import SOLVERS, embedded
 from seqdiff.samplers.state import State
+from seqdiff.schedules import Sqrt, SquaredCosine
 
 
 def random_vectors(V=7, D=4, seed=0):
@@ -93,7 +93,7 @@ def test_simplex_is_plus_and_minus_K():
 def test_soft_mask_is_the_origin_of_the_process():
     """x_t + m = √ᾱ (x_0 − m) + √(1 − ᾱ) ε + m; with m = 0 and γ = 0 that is DiffuSeq."""
     vectors, tokens, t = random_vectors(), torch.tensor([[1, 5, 2]]), torch.tensor([0.4]).double()
-    gaussian = VariancePreserving(SquareRoot())
+    gaussian = VariancePreserving(Sqrt())
     a, b = gaussian.signal(t), gaussian.noise(t)
     eps = random_vectors(3, 4, 3).unsqueeze(0)
     embedding = Embedding(vectors, soft_mask=True)
@@ -119,7 +119,7 @@ def test_absorption_puts_gamma_b_of_the_positions_onto_the_mask():
     assert torch.equal(never.corrupt(state.tokens, t, eps, u), never.corrupt(state.tokens, t, eps))
 
 
-@pytest.mark.parametrize("gaussian", [VariancePreserving(SquareRoot(), 4.0), VarianceExploding(), Straight()])
+@pytest.mark.parametrize("gaussian", [VariancePreserving(Sqrt(), 4.0), VarianceExploding(), Straight()])
 def test_log_likelihood_is_the_normal_density_of_every_token(gaussian):
     process = EmbeddedProcess(gaussian, Embedding(random_vectors(), "sphere", learned=False))
     x_t = random_vectors(6, 4, 1).reshape(2, 3, 4)

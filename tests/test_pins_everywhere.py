@@ -15,14 +15,13 @@ from seqdiff.errors import ConfigError
 from seqdiff.processes import generators
 from seqdiff.processes.absorbing import Absorbing
 from seqdiff.processes.gaussian import Straight, VarianceExploding, VariancePreserving
-from seqdiff.processes.gaussian_schedules import SquaredCosine
 from seqdiff.processes.grid import GridChain
 from seqdiff.processes.matrix import RateMatrix
 from seqdiff.processes.uniform import Uniform
 from seqdiff.samplers.drive import DrawOptions, sample
 from seqdiff.samplers.registry import SAMPLERS, get_sampler, samplers_for
 from seqdiff.samplers.state import State
-from seqdiff.schedules import Cosine, Linear
+from seqdiff.schedules import Cosine, Linear, SquaredCosine
 
 V, L, STEPS, ROWS = 5, 6, 6, 900
 BANNED = ((1,), (0, 3), ())  # the sets of tokens that a position may be denied

@@ -16,9 +16,11 @@ from seqdiff.schedules import (
     Geometric,
     Learned,
     Linear,
+    LinearBeta,
     LogLinear,
     Polynomial,
     Sqrt,
+    SquaredCosine,
     Tabulated,
     schedule_from_config,
     schedule_to_config,
@@ -40,6 +42,8 @@ every = st.one_of(
     st.floats(1e-6, 0.5).map(LogLinear),
     st.floats(0.25, 6.0).map(Polynomial),
     st.floats(1e-6, 1.0).map(Sqrt),
+    st.floats(1e-6, 1.0).map(SquaredCosine),
+    st.builds(LinearBeta, st.floats(0.01, 1.0), st.floats(15.0, 25.0)),
     st.builds(Geometric, st.floats(1e-5, 1e-1), st.floats(2.0, 25.0)),
     st.builds(Beta, st.floats(0.5, 20.0), st.floats(0.5, 20.0)),
     st.lists(st.floats(0.05, 1.0), min_size=1, max_size=9).map(table_of),
@@ -87,8 +91,8 @@ def test_ends_are_exact_and_the_way_between_them_rises(schedule):
     rate = schedule.mask_rate(t)
     assert rate[0] == 0
     assert 1 - 0.5 <= rate[-1] <= 1
-    if not isinstance(schedule, LogLinear | Geometric):
-        assert rate[-1] == 1
+    if not isinstance(schedule, LogLinear | Geometric | LinearBeta):
+        assert rate[-1] == pytest.approx(1, abs=1e-15)
     assert bool((rate.diff() >= 0).all())
     assert bool((rate[rate < 1 - 1e-12].diff() > 0).all())
     for function in (schedule.alpha, schedule.total_noise, schedule.mask_rate_prime, schedule.inverse, schedule.weight):
@@ -102,8 +106,8 @@ def test_ends_are_exact_and_the_way_between_them_rises(schedule):
 def test_mask_rates_near_0_have_no_cancellation(schedule):
     """1 − α_t ~ c t^p as t → 0, so a rate's logarithm keeps its slope down to t = 2⁻⁵³, and the weight is p/t there."""
     t = 2.0 ** -torch.arange(20, 53, 3, dtype=torch.float64)
-    if isinstance(schedule, Geometric | Sqrt):
-        t = t * min(1.0, getattr(schedule, "sigma_min", 1), getattr(schedule, "offset", 1)) * 1e-3
+    if isinstance(schedule, Geometric | Sqrt | SquaredCosine | LinearBeta):
+        t = t * min(1.0, *(getattr(schedule, name, 1) for name in ("sigma_min", "offset", "beta_0"))) * 1e-3
     power = {Polynomial: "power", Beta: "a"}.get(type(schedule))
     p = getattr(schedule, power) if power else 1.0
     slope = schedule.mask_rate(t).log().diff() / t.log().diff()
@@ -146,6 +150,11 @@ def test_papers_forms():
     sigma_bar = 1e-3 ** (1 - t) * 20.0**t  # SEDD
     assert torch.allclose(Geometric(1e-3, 20.0).total_noise(t), sigma_bar - 1e-3, rtol=1e-12)
     assert torch.allclose(Beta(1, 1).mask_rate(t), t)
+    cosine = (math.pi / 2 * (t + 0.008) / 1.008).cos() ** 2  # improved DDPM
+    assert torch.allclose(SquaredCosine().alpha(t), cosine / math.cos(math.pi / 2 * 0.008 / 1.008) ** 2, rtol=1e-12)
+    k, T = torch.arange(1, 100_001, dtype=torch.float64), 100_000  # DDPM: Π (1 − β_k), β linear
+    steps = (1 - (0.1 + 19.9 * k / T) / T).cumprod(0)
+    assert torch.allclose(LinearBeta().alpha(k / T), steps, atol=1e-4)
 
 
 def test_a_learned_schedule_starts_as_given_and_keeps_its_ends():
@@ -209,6 +218,8 @@ def test_configurations_round_trip(kind):
         ({"kind": "lineer"}, "expected kind to be one of linear, log-linear, .*, tabulated; got 'lineer'"),
         ({}, "got None"),
         ({"kind": "cosine", "eps": 1}, "eps"),
+        ({"kind": "squared-cosine", "offset": -1.0}, "expected offset ≥ 0, got -1.0"),
+        ({"kind": "linear-beta", "beta_1": 0.1}, "expected 0 < beta_0 < beta_1, got 0.1 and 0.1"),
         ({"kind": "polynomial", "power": 0}, "expected power > 0, got 0"),
         ({"kind": "sqrt", "offset": 0}, "expected offset > 0, got 0"),
         ({"kind": "geometric", "sigma_min": 3, "sigma_max": 2}, "expected 0 < sigma_min < sigma_max, got 3 and 2"),

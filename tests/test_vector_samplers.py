@@ -10,7 +10,6 @@ from mixture import noise_state, three
 from seqdiff.errors import ConfigError
 from seqdiff.noise import Stream
 from seqdiff.processes.gaussian import Straight, VarianceExploding, VariancePreserving
-from seqdiff.processes.gaussian_schedules import LinearBeta, SquaredCosine
 from seqdiff.samplers.drive import drive
 from seqdiff.samplers.state import State
 from seqdiff.samplers.vectors import (
@@ -25,6 +24,7 @@ from seqdiff.samplers.vectors import (
     reverse_sde,
     uniform_times,
 )
+from seqdiff.schedules import LinearBeta, SquaredCosine
 
 VP, VE, FLOW = VariancePreserving(SquaredCosine(0.0)), VarianceExploding(0.01, 30.0), Straight()
 LOOPS = {
