@@ -7,7 +7,6 @@ two automata have one language exactly if their minimal forms are equal arrays. 
 Shapes: G regions, V vocabulary, S states, K classes, R rows, L length, E edges (s, c, δ(s, c)), W words of 64 bits.
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,34 +14,8 @@ from itertools import count
 
 import numpy as np
 
+from constraints.exploration import DEAD, Budget, breadth_first, explore, refined
 from seqdiff.errors import ConditionError
-
-DEAD = -1
-_BLOCK = 1 << 22  # numbers a block of new states may take while it is being expanded
-
-
-@dataclass(frozen=True)
-class Budget:
-    """What a construction may use at most; beyond it a ConditionError says what to do."""
-
-    states: int = 50_000
-    edges: int = 10_000_000
-    seconds: float = 20.0
-
-    def check(self, states: int, edges: int, since: float, what: str) -> None:
-        """Raises ConditionError if `what` is over budget; `since` is the time.monotonic() of its beginning."""
-        if states > self.states:
-            over = f"{self.states:,} states"
-        elif edges > self.edges:
-            over = f"{self.edges:,} transitions"
-        elif time.monotonic() - since > self.seconds:
-            over = f"{self.seconds:g} seconds"
-        else:
-            return
-        raise ConditionError(
-            f"{what} needs more than {over}; narrow or shorten gaps, windows and repetitions, split it over regions, "
-            "or raise the budget"
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +64,7 @@ class Automaton:
     def is_empty(self) -> bool:
         """Whether no word at all is accepted."""
         source, _, target = self.edges()
-        reached, _ = _breadth_first(source, target, np.array([self.start]), self.states)
+        reached, _ = breadth_first(source, target, np.array([self.start]), self.states)
         return not self.accepting[reached].any()
 
     def edges(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -181,10 +154,10 @@ class Automaton:
         delta = _completed(a.delta)
         accepting = np.append(a.accepting, False)
         source, target = np.repeat(np.arange(len(delta)), delta.shape[1]), delta.ravel()
-        distances = [_breadth_first(target, source, np.nonzero(ends)[0], len(delta))[1] for ends in (accepting, ~accepting)]
+        distances = [breadth_first(target, source, np.nonzero(ends)[0], len(delta))[1] for ends in (accepting, ~accepting)]
         coarsest = np.unique(distances[0] * (len(delta) + 2) + distances[1], return_inverse=True)[1]
         for seed in count():
-            block = _refine(coarsest, delta, np.random.default_rng(seed))
+            block = refined(coarsest, delta, np.random.default_rng(seed))
             blocks, member = np.unique(block, return_index=True)
             quotient = block[delta[member]]
             if (quotient[block] == block[delta]).all():
@@ -213,7 +186,10 @@ def nothing(vocabulary: int, regions: int = 1) -> Automaton:
 
 
 def product(a: Automaton, b: Automaton, rule: Callable, budget: Budget | None = None) -> Automaton:
-    """Words for which rule(a accepts, b accepts); rule is np.logical_and or np.logical_or. Only pairs that are met are built."""
+    """Words for which rule(a accepts, b accepts); rule is np.logical_and or np.logical_or.
+
+    Lazy: only pairs of states that are met are built.
+    """
     if a.vocabulary != b.vocabulary:
         raise ConditionError(
             f"automata over different vocabularies, {a.vocabulary} and {b.vocabulary} tokens, cannot be combined"
@@ -237,35 +213,6 @@ def product(a: Automaton, b: Automaton, rule: Callable, budget: Budget | None = 
     return trimmed(classes.reshape(a.classes.shape), delta, 0, accepting)
 
 
-def explore(start: np.ndarray, step: Callable, classes: int, budget: Budget, what: str) -> tuple[np.ndarray, np.ndarray]:
-    """States met from `start` (W,) uint64 by step: keys (n, W) → keys (n, K, W); a key of zeros is dead.
-
-    Returns the keys (S, W) in the order in which they were met, and δ (S, K).
-    """
-    since = time.monotonic()
-    words = len(start)
-    keys, number = [start.astype(np.uint64)], {start.astype(np.uint64).tobytes(): 0}
-    rows: list[np.ndarray] = []
-    done, block = 0, max(1, _BLOCK // (classes * words * 16))
-    while done < len(keys):
-        after = np.ascontiguousarray(step(np.array(keys[done : done + block])), np.uint64)
-        done += len(after)
-        flat = after.reshape(-1, words)
-        single = flat[:, 0] if words == 1 else flat.view(np.dtype((np.void, 8 * words)))[:, 0]
-        _, at, inverse = np.unique(single, return_index=True, return_inverse=True)
-        index = np.full(len(at), DEAD)
-        alive = flat[at].any(1)
-        for k in np.argsort(at).tolist():
-            if alive[k]:
-                key = flat[at[k]].tobytes()
-                index[k] = number.setdefault(key, len(keys))
-                if index[k] == len(keys):
-                    keys.append(flat[at[k]].copy())
-        rows.append(index[inverse].reshape(-1, classes))
-        budget.check(len(keys), len(keys) * classes, since, what)
-    return np.array(keys), np.concatenate(rows)
-
-
 def trimmed(classes, delta, start: int, accepting) -> Automaton:
     """The automaton without useless states and with equal columns merged, everything numbered in the order of meeting."""
     classes = np.asarray(classes)
@@ -274,8 +221,8 @@ def trimmed(classes, delta, start: int, accepting) -> Automaton:
     delta, symbol = np.asarray(delta)[:, used[order]], np.argsort(order)[inverse].reshape(classes.shape)
     source, column = np.nonzero(delta >= 0)
     target = delta[source, column]
-    reached, _ = _breadth_first(source, target, np.array([start]), len(delta))
-    _, to_end = _breadth_first(target, source, np.nonzero(accepting)[0], len(delta))
+    reached, _ = breadth_first(source, target, np.array([start]), len(delta))
+    _, to_end = breadth_first(target, source, np.nonzero(accepting)[0], len(delta))
     kept = reached[to_end[reached] >= 0]
     if not len(kept):
         return nothing(classes.shape[1], classes.shape[0])
@@ -303,33 +250,3 @@ def _completed(delta: np.ndarray) -> np.ndarray:
     """δ (S + 1, K) with a last state, where all that was dead goes and stays."""
     sink = len(delta)
     return np.vstack([np.where(delta < 0, sink, delta), np.full((1, delta.shape[1]), sink)])
-
-
-def _refine(block: np.ndarray, delta: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Split blocks (S,) until states of one block have their successors in the same blocks."""
-    odd = rng.integers(1 << 62, size=(delta.shape[1], 1), dtype=np.uint64) * 2 + 1
-    blocks = 0
-    while block.max() + 1 > blocks:
-        blocks = block.max() + 1
-        name = rng.integers(1 << 63, size=blocks, dtype=np.uint64)
-        after = name[block] + (name[block[delta]] @ odd)[:, 0]
-        block = np.unique(after, return_inverse=True)[1]
-    return block
-
-
-def _breadth_first(source, target, seeds, states: int) -> tuple[np.ndarray, np.ndarray]:
-    """States met from seeds along the edges, in the order of meeting, and every state's distance (S,), −1 where unmet."""
-    by_source = np.argsort(source, kind="stable")
-    target, degree = np.asarray(target)[by_source], np.bincount(source, minlength=states)
-    first = np.cumsum(degree) - degree
-    distance = np.full(states, -1)
-    met, frontier = [], np.asarray(seeds)
-    while len(frontier):
-        distance[frontier] = len(met)
-        met.append(frontier)
-        n = degree[frontier]
-        edge = np.repeat(first[frontier] - np.cumsum(n) + n, n) + np.arange(n.sum())
-        after = target[edge]
-        after = after[distance[after] < 0]
-        frontier = after[np.sort(np.unique(after, return_index=True)[1])]
-    return np.concatenate(met) if met else np.zeros(0, np.int64), distance

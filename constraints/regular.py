@@ -11,7 +11,8 @@ from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 
-from constraints.automaton import DEAD, Automaton, Budget, explore, trimmed
+from constraints.automaton import Automaton, trimmed
+from constraints.exploration import DEAD, Budget, explore
 from seqdiff.errors import ConditionError
 
 Pattern = Sequence[Collection[int] | tuple[int, int | None]]
@@ -128,7 +129,8 @@ def weighted_sum(
     w = np.asarray(weights, np.int64)
     if w.shape != (vocabulary,) or low > high or max_length < 0:
         raise ConditionError(
-            f"weighted_sum: expected {vocabulary} weights, low ≤ high and max_length ≥ 0, got {w.shape[0]}, {low}, {high}, {max_length}"
+            f"weighted_sum: expected {vocabulary} weights, low ≤ high and max_length ≥ 0, "
+            f"got {len(w)}, {low}, {high}, {max_length}"
         )
     up, down = max(int(w.max()), 0), max(-int(w.min()), 0)
 
@@ -177,7 +179,7 @@ def determinised(classes, moves: np.ndarray, start: np.ndarray, accepting: np.nd
     initial = absorb(_packed(start))
     if not initial.any():
         return trimmed(classes, np.full((1, symbols), DEAD), 0, np.zeros(1, bool))
-    keys, delta = explore(initial, step, symbols, budget, what)
+    keys, delta = explore(initial, step, symbols, budget, what, per_state=n)
     return trimmed(classes, delta, 0, (keys & ends).any(1)).minimal()
 
 
