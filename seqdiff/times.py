@@ -1,134 +1,24 @@
-"""Which time a token has, and which times training draws.
+"""Which times training draws.
 
-A `LocalTime` changes the one time t of a row into a time a position, so that any process with any schedule gets schedules
-a token, a position or an example: α_t^i = α(τ_i(t)). A `TimeLaw` turns the uniform times of training into others, with
-the weight that leaves a mean unchanged. Shapes: B batch, L length, V vocabulary, K bins.
+A `TimeLaw` turns the uniform times of training into others, with the weight that leaves a mean unchanged.
+Shapes: B batch, K bins.
 """
 
-import math
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from seqdiff.errors import ConfigError
-from seqdiff.processes.base import column
-from seqdiff.schedules import Schedule
 from seqdiff.schedules.tabulated import inverse, slope
 
 
-class LocalTime(Protocol):
-    """A change of time τ: rising in t, with τ(0) = 0 and τ(1) = 1 exactly."""
-
-    def __call__(self, t: Tensor, tokens: Tensor) -> Tensor:
-        """τ (B, L) at t, () or (B,), for the clean tokens (B, L), or a guess of them when sampling."""
-        ...
-
-    def prime(self, t: Tensor, tokens: Tensor) -> Tensor:
-        """dτ/dt (B, L)."""
-        ...
-
-
-def local_weight(schedule: Schedule, clock: LocalTime, t: Tensor, tokens: Tensor) -> Tensor:
-    """−(dα(τ_i(t))/dt) / (1 − α(τ_i(t))), (B, L): the weight of masked position i in the continuous-time bound."""
-    return schedule.weight(clock(t, tokens)) * clock.prime(t, tokens)
-
-
-@dataclass(frozen=True, eq=False)
-class Spindle:
-    """τ_i = t + λ sin(πt) h̃_i with h̃_i = 1 − mean_j H(x_0^j) / H(x_0^i): informative tokens are noised earlier.
-
-    With the linear schedule α = 1 − t − λ sin(πt) h̃_i (He et al., DiffusionBERT, 2023). As dτ/dt = 1 + λπ cos(πt) h̃_i, τ
-    rises where λπ|h̃_i| < 1; h̃ < 1 always, but it has no lower bound: it is kept at −1 or more, and λ < 1/π.
-
-    Attributes:
-        information: (V,) H of each token, as from `information`, positive.
-        strength: λ; 0.3 in the paper.
-    """
-
-    information: Tensor
-    strength: float = 0.3
-
-    def __post_init__(self):
-        if not 0 <= self.strength < 1 / math.pi:
-            raise ConfigError(f"spindle: expected 0 ≤ λ < 1/π ≈ 0.318, where time cannot run back, got {self.strength}")
-        if self.information.ndim != 1 or not bool((self.information > 0).all()):
-            raise ConfigError("spindle: expected a positive information (V,) for every token")
-
-    def __call__(self, t, tokens):
-        t = column(t)
-        return t + self.strength * torch.sin(math.pi * torch.minimum(t, 1 - t)) * self.excess(tokens)
-
-    def prime(self, t, tokens):
-        return 1 + self.strength * math.pi * torch.cos(math.pi * column(t)) * self.excess(tokens)
-
-    def excess(self, tokens: Tensor) -> Tensor:
-        """h̃ (B, L) in [−1, 1); 0 for ids that are no token (pads), which do not count in the mean either."""
-        H = self.information.to(tokens.device).double()
-        real = tokens < len(H)
-        here = torch.where(real, H[tokens.clamp(max=len(H) - 1)], 0.0)
-        mean = here.sum(-1, keepdim=True) / real.sum(-1, keepdim=True).clamp(min=1)
-        return torch.where(real, 1 - mean / torch.where(real, here, 1.0), 0.0).clamp(min=-1)
-
-
-def information(counts: Tensor) -> Tensor:
-    """−log p(v), (V,) float64, from the counts of tokens in a corpus; a token that is not there counts as one half."""
-    counts = counts.double().clamp(min=0.5)
-    return -torch.log(counts / (counts.sum() + 1))
-
-
-@dataclass(frozen=True, eq=False)
-class PerPosition:
-    """τ_i = t^{w_i}, w (L,): positions with w < 1 are noised earlier, and so revealed later, than the others."""
-
-    power: Tensor
-
-    def __post_init__(self):
-        _check_power(self.power)
-
-    def __call__(self, t, tokens):
-        return (column(t) ** self.power.to(tokens.device).double()).expand(tokens.shape)
-
-    def prime(self, t, tokens):
-        power = self.power.to(tokens.device).double()
-        return (power * column(t) ** (power - 1)).expand(tokens.shape)
-
-
-@dataclass(frozen=True, eq=False)
-class PerExample:
-    """τ = t^{w_b}, w (B,), one a row: what a policy that chooses a schedule for each example gives (Meta-DiffuB)."""
-
-    power: Tensor
-
-    def __post_init__(self):
-        _check_power(self.power)
-
-    def __call__(self, t, tokens):
-        return PerPosition(self.power.unsqueeze(-1))(t, tokens)
-
-    def prime(self, t, tokens):
-        return PerPosition(self.power.unsqueeze(-1)).prime(t, tokens)
-
-
-def _check_power(power: Tensor) -> None:
-    """Bounded, so that t^w for the smallest t that is drawn, 2⁻⁵³, is not 0."""
-    if not bool(((power >= 1 / 16) & (power <= 16)).all()):
-        raise ConfigError(f"local time: expected powers from 1/16 to 16, got {power.min():.3g} to {power.max():.3g}")
-
-
-def transition_times(u: Tensor, law: Schedule, steps: int | None = None) -> Tensor:
-    """τ with P(τ ≤ t) = 1 − α_t from uniform u, in its shape: when a position goes from noise to its token.
-
-    With `steps` the next k/T above: P(τ = k/T) = α_{(k−1)/T} − α_{k/T}. What the schedule keeps to the end (α_1 > 0) falls
-    on τ = 1. The law Beta(a, b) is the schedule `Beta`. Source: Chen et al., DNDM, 2023.
-    """
-    tau = law.inverse(u)
-    return tau if steps is None else (tau * steps).ceil().clamp(1, steps) / steps
-
-
 class TimeLaw(Protocol):
-    """Times for training, and what it learns from the losses seen there. Its state is plain tensors, for a restart."""
+    """Times for training, and what it learns from the losses seen there. Its state is plain tensors, for a restart.
+
+    An objective that is a mean over some t uniform on (0, 1], whatever t means there (a mask rate, a step), may draw it so.
+    """
 
     def draw(self, v: Tensor) -> tuple[Tensor, Tensor]:
         """(t, weight), (B,) each, from v uniform on (0, 1] (stratified: `antithetic_times`): E[weight · f(t)] = ∫ f."""
@@ -205,13 +95,14 @@ class WarpedTimes:
     """P(drawn time ≤ t) ∝ the loss at t: it then grows linearly in v (Dieleman et al., CDCD, 2022).
 
     The loss as a function of t is a running mean in each of K bins, made monotone (isotonic regression) and piecewise
-    linear; its increments are the density. CDCD trains on the warped times as they come; with the weight the mean is that
-    over uniform times again.
+    linear; its increments are the density. With the weight the mean is that over uniform times again; CDCD trains on the
+    warped times as they come: `weighted` False.
     """
 
     bins: int = 64
     decay: float = 0.99
     share: float = 0.01
+    weighted: bool = True
     mean: Tensor = field(init=False)
     count: Tensor = field(init=False)
 
@@ -232,7 +123,8 @@ class WarpedTimes:
         return _cdf(edges.diff(), self.share)
 
     def draw(self, v):
-        return _draw(self.cdf(), v)
+        t, weight = _draw(self.cdf(), v)
+        return t, weight if self.weighted else torch.ones_like(weight)
 
     def record(self, t, loss):
         for k, value in zip(_bin(t, self.bins), loss.detach().double().tolist(), strict=True):
@@ -245,6 +137,21 @@ class WarpedTimes:
 
     def restore(self, state):
         self.mean, self.count = state["mean"].clone(), state["count"].clone()
+
+
+TIME_LAWS: dict[str, Any] = {"uniform": UniformTimes, "importance": ImportanceTimes, "warped": WarpedTimes}
+
+
+def time_law_from_config(config: dict) -> TimeLaw:
+    """Build from {"kind": "warped", "bins": 64, …}. Raises ConfigError for an unknown kind or key, or numbers out of range."""
+    options = dict(config)
+    kind = options.pop("kind", None)
+    if kind not in TIME_LAWS:
+        raise ConfigError(f"times: expected kind to be one of {', '.join(TIME_LAWS)}; got {kind!r}")
+    try:
+        return TIME_LAWS[kind](**options)
+    except TypeError as error:
+        raise ConfigError(f"times {kind!r}: {error}") from None
 
 
 def isotonic(y: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """Local times: ends, monotone, derivative, the published form. Times of training: densities, unbiased weights, restarts."""
 
+import json
 import math
 
 import pytest
@@ -8,22 +9,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqdiff.errors import ConfigError
+from seqdiff.local_times import (
+    PerExample,
+    PerPosition,
+    Spindle,
+    information,
+    local_time_from_config,
+    local_time_to_config,
+    local_weight,
+    transition_times,
+)
 from seqdiff.objective import antithetic_times
 from seqdiff.processes.absorbing import Absorbing
 from seqdiff.processes.uniform import Uniform
 from seqdiff.schedules import Beta, Cosine, Linear, LogLinear
-from seqdiff.times import (
-    ImportanceTimes,
-    PerExample,
-    PerPosition,
-    Spindle,
-    UniformTimes,
-    WarpedTimes,
-    information,
-    isotonic,
-    local_weight,
-    transition_times,
-)
+from seqdiff.times import TIME_LAWS, ImportanceTimes, UniformTimes, WarpedTimes, isotonic, time_law_from_config
 
 V = 6
 COUNTS = torch.tensor([1000, 300, 40, 7, 1, 0])
@@ -142,7 +142,7 @@ def learned(law):
     return law
 
 
-TIME_LAWS = {
+LEARNED = {
     "uniform": UniformTimes(),
     "importance": learned(ImportanceTimes(16)),
     "importance, one loss": learned(ImportanceTimes(3, history=1)),
@@ -152,7 +152,7 @@ TIME_LAWS = {
 }
 
 
-@pytest.mark.parametrize("law", TIME_LAWS.values(), ids=TIME_LAWS)
+@pytest.mark.parametrize("law", LEARNED.values(), ids=LEARNED)
 def test_weighted_means_are_those_over_uniform_times(law):
     v = antithetic_times(100_000, torch.tensor(0.77, dtype=torch.float64))
     t, weight = law.draw(v)
@@ -162,7 +162,7 @@ def test_weighted_means_are_those_over_uniform_times(law):
 
 
 def test_importance_draws_follow_the_root_mean_square_and_lower_the_variance():
-    law = TIME_LAWS["importance"]
+    law = LEARNED["importance"]
     v = antithetic_times(100_000, torch.tensor(0.77, dtype=torch.float64))
     t, weight = law.draw(v)
     edges = torch.linspace(0, 1, 17, dtype=torch.float64)
@@ -225,6 +225,42 @@ def test_a_restart_goes_on_where_it_stopped(new):
         each.record(more, torch.tensor([5.0, 6.0, 7.0]))
     assert torch.equal(law.cdf(), again.cdf())
     assert not torch.equal(law.cdf(), kept)
+
+
+def test_warped_times_as_they_come_have_no_weight():
+    law = learned(WarpedTimes(16, weighted=False))
+    v = antithetic_times(1000, torch.tensor(0.77, dtype=torch.float64))
+    t, weight = law.draw(v)
+    assert torch.equal(t, LEARNED["warped"].draw(v)[0])
+    assert torch.equal(weight, torch.ones_like(v))
+
+
+@pytest.mark.parametrize("kind", TIME_LAWS)
+def test_time_laws_have_names(kind):
+    assert type(time_law_from_config({"kind": kind})) is TIME_LAWS[kind]
+
+
+@pytest.mark.parametrize("clock", [CLOCKS["spindle at its limit"], CLOCKS["position"]], ids=["spindle", "position"])
+def test_local_times_round_trip(clock):
+    again = local_time_from_config(json.loads(json.dumps(local_time_to_config(clock))))
+    assert torch.equal(again(row(0.3), TOKENS), clock(row(0.3), TOKENS))
+
+
+@pytest.mark.parametrize(
+    ("build", "config", "message"),
+    [
+        (time_law_from_config, {"kind": "wrapped"}, "expected kind to be one of uniform, importance, warped; got 'wrapped'"),
+        (time_law_from_config, {"kind": "warped", "bin": 3}, "times 'warped': .*'bin'"),
+        (local_time_from_config, {}, "local time: expected kind to be one of spindle, position; got None"),
+        (local_time_from_config, {"kind": "position"}, "local time 'position': .*'power'"),
+        (local_time_from_config, {"kind": "position", "power": ["fast"]}, "local time 'position': .*str"),
+        (local_time_from_config, {"kind": "spindle", "information": 3.0}, "local time 'spindle'"),
+        (local_time_to_config, CLOCKS["example"], "expected one of spindle, position to save, got PerExample"),
+    ],
+)
+def test_bad_tables_are_refused(build, config, message):
+    with pytest.raises(ConfigError, match=message):
+        build(config)
 
 
 def test_bad_bins_are_refused():
