@@ -35,11 +35,17 @@ class TokenSets(Unconditional):
 
     def tilt(self, logits: Tensor, rows: Tensor | None, positions: Tensor | None) -> Tensor:
         """logits (R, P, V) + log 1[allowed]. Where the model gives every allowed token mass 0, all allowed are alike."""
-        if self.index is None:
-            log_allowed = self.log_allowed[0]
-        else:
-            index = self.index if rows is None else self.index[rows]
-            log_allowed = self.log_allowed[index if positions is None else index.gather(1, positions)]
+        log_allowed = self._at(rows, positions)
         tilted = logits.double() + log_allowed
         nothing = ~torch.isfinite(tilted).any(-1, keepdim=True)
         return torch.where(nothing, log_allowed.expand_as(tilted), tilted)
+
+    def allowed(self, rows: Tensor | None, positions: Tensor | None) -> Tensor:
+        """1[allowed] as float64, (R, P, V), or (V,) where all positions have one set."""
+        return self._at(rows, positions).exp()
+
+    def _at(self, rows: Tensor | None, positions: Tensor | None) -> Tensor:
+        if self.index is None:
+            return self.log_allowed[0]
+        index = self.index if rows is None else self.index[rows]
+        return self.log_allowed[index if positions is None else index.gather(1, positions)]

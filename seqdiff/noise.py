@@ -30,6 +30,7 @@ class Stream(IntEnum):
     JUMP = 8
     CHOICE = 9
     GAUSS = 10
+    RESAMPLE = 11
 
 
 def philox(counter: tuple[Tensor, Tensor, Tensor, Tensor], key: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:

@@ -181,3 +181,35 @@ def predictor_corrector(
         skip = ((phase % 2 == 1) & ~enough).squeeze(-1)  # nothing was masked, so nothing may be redrawn
         state = state.put(torch.where(opened, process.mask, state.tokens), state.step + 1 + skip.long())
     return state
+
+
+@dataclass(frozen=True)
+class Remasking:
+    """ReMDM's posterior ("cap" rule) as a kernel given x̂0, for loops that take one (`particles.chain_particles`)."""
+
+    process: Absorbing
+    eta: float = 0.02
+
+    def rates(self, s: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        """(unmask, σ) for times (): the chances that a mask is revealed and that a revealed token is masked again."""
+        rate_s, rate_t = (self.process.schedule.mask_rate(x) for x in (s, t))
+        sigma = largest_remasking(rate_s, rate_t).clamp(max=self.eta)
+        return unmask_probability(rate_s, rate_t, sigma), sigma
+
+    def bridge(self, x_t: Tensor, x_0: Tensor, s: Tensor, t: Tensor) -> Tensor:
+        """q(x_s | x_t, x̂0), (B, L, V + 1)."""
+        unmask, sigma = self.rates(s, t)
+        mask = self.process.mask
+        to_mask = torch.where(x_t == mask, 1 - unmask, sigma).unsqueeze(-1)
+        law = to_mask.new_zeros(*x_t.shape, mask + 1)
+        law[..., mask:] = to_mask
+        return law.scatter_add(-1, torch.where(x_t == mask, x_0, x_t).unsqueeze(-1), 1 - to_mask)
+
+    def log_kernel(self, x_t: Tensor, x_s: Tensor, s: Tensor, t: Tensor) -> Tensor:
+        """log q(x_s | x_t, v) for every clean v, (B, L, V)."""
+        unmask, sigma = self.rates(s, t)
+        mask = self.process.mask
+        still = (x_s == mask).unsqueeze(-1)
+        is_v = (x_s.unsqueeze(-1) == torch.arange(mask, device=x_t.device)).double()
+        kept = torch.where(still, sigma, (1 - sigma) * (x_s == x_t).unsqueeze(-1)).expand_as(is_v)
+        return torch.where((x_t == mask).unsqueeze(-1), torch.where(still, 1 - unmask, unmask * is_v), kept).log()

@@ -36,6 +36,8 @@ class State:
         vectors: (B, L, D), x_t of a process on vectors; `tokens` then holds the pins, and in the end the result.
         x0_hat: (B, L, D), the x̂0 that a loop on vectors was sent last: multistep solvers and self-conditioning read it.
         confidence: (B, L) float64, the probability with which each token was drawn, for samplers that look back at it.
+        log_potential: (B,) float64, log ψ, what a particle's weight says of its future (`samplers.particles`).
+        log_evidence: (B,) float64, log Ẑ of a row's cloud up to its last resampling.
     """
 
     tokens: Tensor
@@ -49,6 +51,8 @@ class State:
     vectors: Tensor | None = None
     x0_hat: Tensor | None = None
     confidence: Tensor | None = None
+    log_potential: Tensor | None = None
+    log_evidence: Tensor | None = None
 
     @classmethod
     def start(
