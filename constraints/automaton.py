@@ -60,6 +60,12 @@ class Automaton:
     def vocabulary(self) -> int:
         return self.classes.shape[1]
 
+    @property
+    def completed(self) -> np.ndarray:
+        """δ (S + 1, K) with a last state, where all that was dead goes and stays."""
+        sink = len(self.delta)
+        return np.vstack([np.where(self.delta < 0, sink, self.delta), np.full((1, self.delta.shape[1]), sink)])
+
     @cached_property
     def is_empty(self) -> bool:
         """Whether no word at all is accepted."""
@@ -132,7 +138,7 @@ class Automaton:
         return product(self, other, np.logical_or)
 
     def __invert__(self) -> "Automaton":
-        return trimmed(self.classes, _completed(self.delta), self.start, ~np.append(self.accepting, False))
+        return trimmed(self.classes, self.completed, self.start, ~np.append(self.accepting, False))
 
     def within(self, inside) -> "Automaton":
         """The same language read only at positions whose region is inside (G,) bool; elsewhere any token may stand."""
@@ -151,7 +157,7 @@ class Automaton:
         a 64-bit hash of their successors' blocks; the outcome is verified in full, and repeated should hashes have met.
         """
         a = trimmed(self.classes, self.delta, self.start, self.accepting)
-        delta = _completed(a.delta)
+        delta = a.completed
         accepting = np.append(a.accepting, False)
         source, target = np.repeat(np.arange(len(delta)), delta.shape[1]), delta.ravel()
         distances = [breadth_first(target, source, np.nonzero(ends)[0], len(delta))[1] for ends in (accepting, ~accepting)]
@@ -196,7 +202,7 @@ def product(a: Automaton, b: Automaton, rule: Callable, budget: Budget | None = 
         )
     a, b = _same_regions(a, b)
     pairs, classes = np.unique(a.classes.astype(np.int64) * b.delta.shape[1] + b.classes, return_inverse=True)
-    left, right = _completed(a.delta)[:, pairs // b.delta.shape[1]], _completed(b.delta)[:, pairs % b.delta.shape[1]]
+    left, right = a.completed[:, pairs // b.delta.shape[1]], b.completed[:, pairs % b.delta.shape[1]]
     width = b.states + 1
 
     def encode(p, q):  # (state of a, state of b) as one number; 0 where rule says that nothing can follow
@@ -244,9 +250,3 @@ def _same_regions(a: Automaton, b: Automaton) -> tuple[Automaton, Automaton]:
     regions = max(a.regions, b.regions)
     widened = [Automaton(np.broadcast_to(m.classes, (regions, m.vocabulary)), m.delta, m.start, m.accepting) for m in (a, b)]
     return widened[0], widened[1]
-
-
-def _completed(delta: np.ndarray) -> np.ndarray:
-    """δ (S + 1, K) with a last state, where all that was dead goes and stays."""
-    sink = len(delta)
-    return np.vstack([np.where(delta < 0, sink, delta), np.full((1, delta.shape[1]), sink)])

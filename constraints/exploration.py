@@ -23,13 +23,13 @@ class Budget:
     edges: int = 10_000_000
     seconds: float = 20.0
 
-    def check(self, states: int, edges: int, since: float, what: str) -> None:
+    def check(self, what: str, states: int = 0, edges: int = 0, since: float | None = None) -> None:
         """Raises ConditionError if `what` is over budget; `since` is the time.monotonic() of its beginning."""
         if states > self.states:
             over = f"{self.states:,} states"
         elif edges > self.edges:
             over = f"{self.edges:,} transitions"
-        elif time.monotonic() - since > self.seconds:
+        elif since is not None and time.monotonic() - since > self.seconds:
             over = f"{self.seconds:g} seconds"
         else:
             return
@@ -67,7 +67,7 @@ def explore(
                 if index[k] == len(keys):
                     keys.append(flat[at[k]].copy())
         rows.append(index[inverse].reshape(-1, classes))
-        budget.check(len(keys), len(keys) * classes, since, what)
+        budget.check(what, len(keys), len(keys) * classes, since)
     return np.array(keys), np.concatenate(rows)
 
 
