@@ -6,7 +6,7 @@ Shapes: B rows of this process, L length.
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from seqdiff.likelihood import Bound
 from seqdiff.noise import Stream, uniform
 from seqdiff.objective import antithetic_times
 from seqdiff.samplers.drive import generate
+from seqdiff.times import TimeLaw, UniformTimes
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Rows:
         place: (B,) int64, place of each row in the whole batch, which several processes may share.
         size: rows of the whole batch.
         padded: whether any row is shorter than L.
+        law: of the times that are trained.
     """
 
     x_0: Tensor
@@ -39,6 +41,7 @@ class Rows:
     padded: bool
     seed: int
     step: int
+    law: TimeLaw = field(default_factory=UniformTimes)
 
     @property
     def mask_lengths(self) -> Tensor | None:
@@ -50,10 +53,18 @@ class Rows:
         """(B, L) bool: not padding."""
         return torch.arange(self.x_0.shape[1], device=self.x_0.device) < self.lengths.unsqueeze(1)
 
-    def times(self) -> Tensor:
-        """(B,) float64 in (0, 1], stratified over the whole batch."""
+    def batch_times(self) -> tuple[Tensor, Tensor]:
+        """Times in (0, 1] of the whole batch, stratified, and their weights, (size,) float64 each: see `TimeLaw.draw`."""
         start = uniform(self.seed, 0, self.step, 0, Stream.TIME, device=self.x_0.device)
-        return antithetic_times(self.size, start)[self.place]
+        return self.law.draw(antithetic_times(self.size, start))
+
+    def times(self) -> Tensor:
+        """(B,) times of the rows: an objective is meant as a mean over uniform ones."""
+        return self.batch_times()[0][self.place]
+
+    def time_weights(self) -> Tensor:
+        """(B,) what training multiplies the objective with, so that it is that mean whatever the law of the times."""
+        return self.batch_times()[1][self.place]
 
     def uniform(self, columns: int | None = None, stream: Stream = Stream.CORRUPT) -> Tensor:
         """(B, columns) float64 noise of the rows; one column a position by default."""
@@ -94,6 +105,10 @@ class System(ABC):
         """Fill the holes of canvases by `samplers.drive.generate`; `how` goes there (`sampler`, `batch_size`, …)."""
         options: dict[str, Any] = {"sampler": self.sampler, "steps": steps} | how
         return generate(self.denoiser(network), self.process_of(network), canvases, seed, label=label, **options)
+
+    def counted(self, counts: Tensor) -> "System":
+        """This system with what it takes from the counts (V,) of the tokens in the training rows."""
+        return self
 
     def figures(self, network: Any) -> dict[str, float]:
         """What a training log should watch besides the bound."""

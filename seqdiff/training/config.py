@@ -82,10 +82,17 @@ class RunConfig:
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """Everything of a run but the data: `model` and `schedule` are passed to the denoiser and the process of `system`."""
+    """Everything of a run but the data: `model` and `schedule` are passed to the denoiser and the process of `system`.
+
+    Attributes:
+        options: other values of the fields of `system`, such as `steps` or `separator`.
+        times: which times are trained, a table of `seqdiff.times.time_law_from_config`.
+    """
 
     model: dict = field(default_factory=dict)
     schedule: dict = field(default_factory=lambda: {"kind": "linear"})
+    options: dict = field(default_factory=dict)
+    times: dict = field(default_factory=lambda: {"kind": "uniform"})
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     run: RunConfig = field(default_factory=RunConfig)
     system: str = "mdlm"
@@ -93,6 +100,18 @@ class TrainingConfig:
 
 def from_table(cls, table: dict, where: str = ""):
     """Build a configuration dataclass from a table. Raises ConfigError naming an unknown key or a wrong type."""
+    try:
+        return cls(**_values(cls, table, where))
+    except TypeError as error:
+        raise ConfigError(f"{where or cls.__name__}: {error}") from None
+
+
+def with_table(instance, table: dict, where: str = ""):
+    """The dataclass `instance` with the values of a table in place of its own. Raises ConfigError as `from_table`."""
+    return dataclasses.replace(instance, **_values(type(instance), table, where))
+
+
+def _values(cls, table: dict, where: str) -> dict:
     if not isinstance(table, dict):
         raise ConfigError(f"{where or 'configuration'}: expected a table, got {type(table).__name__}")
     hints = typing.get_type_hints(cls)
@@ -103,10 +122,7 @@ def from_table(cls, table: dict, where: str = ""):
         if key not in names:
             raise ConfigError(f"{path}: unknown key; expected one of {', '.join(names)}")
         values[key] = _convert(hints[key], value, path)
-    try:
-        return cls(**values)
-    except TypeError as error:
-        raise ConfigError(f"{where or cls.__name__}: {error}") from None
+    return values
 
 
 def _convert(hint, value, path: str):

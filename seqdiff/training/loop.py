@@ -22,6 +22,7 @@ from seqdiff.errors import TrainingError
 from seqdiff.likelihood import Bound
 from seqdiff.noise import Stream, uniform
 from seqdiff.systems.base import Rows, System
+from seqdiff.times import TimeLaw, UniformTimes, time_law_from_config
 from seqdiff.training.config import TrainingConfig
 from seqdiff.training.data import Batches, EncodedData
 from seqdiff.training.state import Ema, load_state, make_optimizers, save_state, set_rate
@@ -76,10 +77,13 @@ def train(
     model = model.to(device)
     ema = Ema(model, config.optimizer.ema)
     optimizers = make_optimizers(model, config.optimizer)
+    times = time_law_from_config(config.times)
     progress, identity = Progress(), {"data": data.digest(), "seed": run.seed, "batch_tokens": run.batch_tokens}
+    if not isinstance(times, UniformTimes):
+        identity["times"] = config.times
     state_path, log_path = out / "train.safetensors", out / "log.jsonl"
     if state_path.exists():
-        saved = load_state(state_path, model, ema, optimizers, device)
+        saved = load_state(state_path, model, ema, optimizers, times, device)
         if saved["identity"] != identity:
             raise TrainingError(
                 f"{state_path} belongs to another run: it has {saved['identity']}, this configuration {identity}; "
@@ -95,18 +99,20 @@ def train(
 
     def checkpoint():
         if rank == 0:
-            save_state(state_path, model, ema, optimizers, {"progress": vars(progress), "identity": identity})
+            save_state(state_path, model, ema, optimizers, times, {"progress": vars(progress), "identity": identity})
 
     check_every = LOG_EVERY if device.startswith("cuda") else 1  # looking at a number there means waiting for it
     epoch_number, epoch = -1, []
     for step in range(progress.step, run.steps):
         started = time.perf_counter()
         epoch_number, epoch, batch = _batch_of_step(batches, step, epoch_number, epoch)
-        rows = _rows(data, batch, step, run, device, rank, world)
+        rows = _rows(data, batch, step, run, times, device, rank, world)
         set_rate(optimizers, rate_factor(step, run.steps, config.optimizer.warmup, config.optimizer.hold))
         with autocast:
             terms = system.terms(network, rows)
-        terms = {name: nats.sum() / run.batch_tokens for name, nats in terms.items()}
+        weight = rows.time_weights()
+        _record(times, rows, terms, world)
+        terms = {name: (weight.to(nats.dtype) * nats).sum() / run.batch_tokens for name, nats in terms.items()}
         loss = torch.stack(list(terms.values())).sum()
         loss.backward()
         loss, parts = loss.detach(), {name: nats.detach() for name, nats in terms.items()}
@@ -180,7 +186,18 @@ def _batch_of_step(batches: Batches, step: int, number: int, epoch: list):
     return number, epoch, epoch[step % len(epoch)]
 
 
-def _rows(data, batch, step, run, device, rank, world) -> Rows:
+def _record(times: TimeLaw, rows: Rows, terms: dict[str, Tensor], world: int) -> None:
+    """Tell the law of times the losses in nats a token of the whole batch, the same ones in every process."""
+    if isinstance(times, UniformTimes):  # it would not listen, and a GPU would be waited for
+        return
+    losses = torch.zeros(rows.size, dtype=torch.float64, device=rows.x_0.device)
+    losses[rows.place] = torch.stack(list(terms.values())).sum(0).detach().double() / rows.lengths
+    if world > 1:
+        _add_over_processes([losses])
+    times.record(rows.batch_times()[0], losses)
+
+
+def _rows(data, batch, step, run, times, device, rank, world) -> Rows:
     """This process's rows of the batch. Noise belongs to a row's place in the whole batch."""
     place = torch.arange(len(batch))[rank::world].to(device)
     mine = batch[rank::world]
@@ -190,7 +207,7 @@ def _rows(data, batch, step, run, device, rank, world) -> Rows:
     dropped = uniform(run.seed, place, step, 0, Stream.LABEL, device=device) < run.label_dropout
     label = torch.where(dropped, len(data.label_names), label)
     padded = run.bucket > 1
-    return Rows(x_0, label, _send(torch.from_numpy(lengths), device), place, len(batch), padded, run.seed, step)
+    return Rows(x_0, label, _send(torch.from_numpy(lengths), device), place, len(batch), padded, run.seed, step, times)
 
 
 def _send(tensor: Tensor, device: str) -> Tensor:

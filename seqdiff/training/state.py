@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from seqdiff.errors import TrainingError
+from seqdiff.times import TimeLaw
 from seqdiff.training.config import OptimizerConfig
 
 
@@ -52,7 +53,7 @@ def set_rate(optimizers: list[torch.optim.Optimizer], factor: float) -> None:
             group["lr"] = factor * group["peak"]
 
 
-def save_state(path: Path, model: nn.Module, ema: Ema, optimizers: list, progress: dict) -> None:
+def save_state(path: Path, model: nn.Module, ema: Ema, optimizers: list, times: TimeLaw, progress: dict) -> None:
     """Write beside the old file, flush to disk, then replace it: a kill at any time leaves one whole file.
 
     Raises TrainingError, the old file kept, if the disk is full.
@@ -62,6 +63,7 @@ def save_state(path: Path, model: nn.Module, ema: Ema, optimizers: list, progres
     for i, optimizer in enumerate(optimizers):
         for j, values in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{i}.{j}.{k}": v.contiguous() for k, v in values.items()}
+    tensors |= {f"times.{k}": v.contiguous() for k, v in times.state().items()}
     partial = path.with_suffix(".partial")
     try:
         save_file(tensors, partial, {"progress": json.dumps(progress)})
@@ -76,7 +78,7 @@ def save_state(path: Path, model: nn.Module, ema: Ema, optimizers: list, progres
         ) from None
 
 
-def load_state(path: Path, model: nn.Module, ema: Ema, optimizers: list, device) -> dict:
+def load_state(path: Path, model: nn.Module, ema: Ema, optimizers: list, times: TimeLaw, device) -> dict:
     """Restore what `save_state` wrote; returns its progress. Raises TrainingError for a file that does not fit."""
     try:
         with safe_open(path, "pt") as file:
@@ -84,6 +86,8 @@ def load_state(path: Path, model: nn.Module, ema: Ema, optimizers: list, device)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         model.load_state_dict(_under("model.", tensors))
         ema.model.load_state_dict(_under("ema.", tensors))
+        if times.state().keys() == (learned := _under("times.", tensors)).keys():  # else of another run, as its progress says
+            times.restore(learned)
     except (SafetensorError, OSError, KeyError, TypeError, RuntimeError) as error:
         raise TrainingError(
             f"{path} is damaged or of another model ({str(error).splitlines()[0]}); move the folder away to begin anew"
