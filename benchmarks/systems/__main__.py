@@ -22,8 +22,10 @@ from seqdiff.training.data import EncodedData
 from seqdiff.training.loop import evaluate, held_out_groups, train
 
 BLOCKS = {"width": 128, "depth": 4, "heads": 4, "qk_gain": True, "rotary_base": 1000.0}
-SCHEDULE = {"diffusion-lm": {"kind": "sqrt"}, "no-anchor": {"kind": "sqrt"}}
-NAMES = (*SYSTEMS, "no-anchor")  # the last: diffusion-lm with its first, collapsing rounding term, as an ablation
+# Ablations of diffusion-lm: its first, collapsing rounding term; embeddings without the norm; both.
+ABLATIONS = ("no-anchor", "no-norm", "no-anchor-no-norm")
+SCHEDULE = {name: {"kind": "sqrt"} for name in ("diffusion-lm", *ABLATIONS)}
+NAMES = (*SYSTEMS, *ABLATIONS)
 STEPS = 64
 SAMPLES = 300
 
@@ -34,11 +36,11 @@ def make(name: str, data: EncodedData):
     if name != "autoregressive":
         model["edges"] = True  # the control is told the length in another way
     torch.manual_seed(0)
-    network, system = build_system(
-        "diffusion-lm" if name == "no-anchor" else name, model, SCHEDULE.get(name, {"kind": "linear"})
-    )
-    if name == "no-anchor":
+    network, system = build_system("diffusion-lm" if name in ABLATIONS else name, model, SCHEDULE.get(name, {"kind": "linear"}))
+    if "no-anchor" in name:
         system = replace(system, anchor_on_truth=True)  # type: ignore[type-var]
+    if "no-norm" in name:
+        network.embedding.norm = "none"  # type: ignore[union-attr]
     return network, system
 
 

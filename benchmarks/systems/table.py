@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+KEPT = "\n## Recipes\n"  # written by hand
+
 HEAD = """# Published systems on equal terms
 
 `python -m benchmarks.systems train …` for each, then `report` (figures: [systems.json](systems.json)). The same blocks in all
@@ -19,7 +21,7 @@ reach.
 
 
 def write_table(runs: Path, docs: Path, order: tuple[str, ...]) -> None:
-    """Read every figures.json under `runs` and write the page. Raises FileNotFoundError where there is none."""
+    """Read every figures.json under `runs` and write the page; its last section stays. Raises FileNotFoundError for none."""
     figures = [json.loads(path.read_text()) for path in sorted(runs.glob("*/figures.json"))]
     if not figures:
         raise FileNotFoundError(f"{runs}: expected figures.json of at least one trained system; run `train` first")
@@ -35,7 +37,9 @@ def write_table(runs: Path, docs: Path, order: tuple[str, ...]) -> None:
         for f in {f["set"]: f for f in figures}.values()
     )
     head = HEAD.format(minutes=some["cpu_minutes"], threads=some["threads"], entropy=entropies, steps=64)
-    (docs / "systems.md").write_text(head + "".join(parts))
+    page = docs / "systems.md"
+    kept = page.read_text().partition(KEPT)[1:] if page.exists() else ()
+    page.write_text(head + "".join(parts) + "".join(kept))
 
 
 def _section(name: str, rows: list[dict]) -> str:
