@@ -67,12 +67,6 @@ def ratio_from_p(process: TokenProcess, p_x0: Tensor, x_t: Tensor, t: Tensor) ->
     tokens p says nothing of the other states, whose entries mean nothing there, and no rate leads from them.
     """
     w = _weights(process, p_x0, x_t, t)
-    if isinstance(process, Absorbing):
-        rate = column(process.schedule.mask_rate(t)).unsqueeze(-1)
-        return torch.cat([(1 - rate) * w, rate * w.sum(-1, keepdim=True)], dim=-1)
-    if isinstance(process, Uniform):
-        rate = column(process.schedule.mask_rate(t)).unsqueeze(-1)
-        return (1 - rate) * w + rate / process.vocabulary * w.sum(-1, keepdim=True)
     return process.spread(w, t)
 
 
@@ -82,17 +76,8 @@ def p_from_ratio(process: TokenProcess, ratio: Tensor, x_t: Tensor, t: Tensor) -
     In closed form for the absorbing process (w_v = s_v/α_t) and the uniform one (w_v = (s_v − (1 − α_t)/V · Σ s)/α_t),
     else by the pseudo-inverse of Q_t, which must have full row rank: ratios tell nothing of x_0 once all is noise.
     """
-    s = ratio.double()
-    if isinstance(process, Absorbing):
-        w = s[..., : process.vocabulary]
-    elif isinstance(process, Uniform):
-        rate = column(process.schedule.mask_rate(t)).unsqueeze(-1)
-        w = s - rate / process.vocabulary * s.sum(-1, keepdim=True)
-    else:
-        inverse = torch.linalg.pinv(process.marginal(t).to(s.device))
-        w = s @ inverse if inverse.ndim < 4 else (s.unsqueeze(-2) @ inverse).squeeze(-2)
     likelihood = process.likelihood(x_t, t)
-    return possible(w.clamp(min=0) * likelihood, likelihood)
+    return possible(process.unspread(ratio.double(), t).clamp(min=0) * likelihood, likelihood)
 
 
 def velocity_from_p(process: TokenProcess, p_x0: Tensor, x_t: Tensor, t: Tensor) -> Tensor:

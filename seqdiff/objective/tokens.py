@@ -16,8 +16,7 @@ from torch import Tensor
 from seqdiff.draws import categorical
 from seqdiff.objective.masked import _nll
 from seqdiff.parameterisations import ratio_from_p
-from seqdiff.processes.base import TokenProcess, column, nonzero
-from seqdiff.processes.uniform import Uniform
+from seqdiff.processes.base import TokenProcess, nonzero
 
 _TINY = torch.finfo(torch.float64).tiny
 # `score_entropy` evaluates later times here: the rate has no limit at 1, its product with the rest has one, and rounding
@@ -70,7 +69,7 @@ def score_entropy(
     s = ratio_from_p(process, p_x0, x_t, t)
     r = ratio_from_p(process, torch.nn.functional.one_hot(x_0, process.vocabulary), x_t, t)
     log_ratio = (s / nonzero(r)).clamp(min=_TINY).log()
-    return _over(scored, (_rate_into(process, x_t, t) * (s - r - r * log_ratio)).sum(-1))
+    return _over(scored, (process.rate_into(x_t, t) * (s - r - r * log_ratio)).sum(-1))
 
 
 def cross_entropy(logits: Tensor, x_0: Tensor, scored: Tensor | None = None) -> Tensor:
@@ -106,19 +105,6 @@ def draw_pair(process: TokenProcess, x_0: Tensor, s: Tensor, t: Tensor, u_s: Ten
 def weighted(weights: dict[str, float], **terms: Tensor) -> dict[str, Tensor]:
     """Each named term times its weight, 1 where none is given: training minimises their sum and a log shows each."""
     return {name: weights.get(name, 1.0) * term for name, term in terms.items()}
-
-
-def _rate_into(process: TokenProcess, x_t: Tensor, t: Tensor) -> Tensor:
-    """R_t(y, x_t) for every state y, (B, L, S)."""
-    if isinstance(process, Uniform):  # without its V × V matrix
-        beta = column(process.schedule.mask_rate_prime(t) / process.schedule.alpha(t)).unsqueeze(-1)
-        return beta * (1 / process.states - torch.nn.functional.one_hot(x_t, process.states).double())
-    rate = process.rate(t).to(x_t.device).transpose(-1, -2)
-    if rate.ndim == 2:
-        return rate[x_t]
-    rate = rate.unsqueeze(1) if rate.ndim == 3 else rate
-    index = x_t[..., None, None].expand(*x_t.shape, 1, process.states)
-    return rate.expand(*x_t.shape, *rate.shape[-2:]).gather(2, index).squeeze(2)
 
 
 def _clean(process: TokenProcess, x_0: Tensor) -> Tensor:

@@ -48,6 +48,13 @@ class Absorbing(TokenProcess):
         stay = torch.eye(self.states, dtype=torch.float64, device=beta.device)
         return beta * (stay[self.mask] - stay)
 
+    def spread(self, weight: Tensor, t: Tensor) -> Tensor:
+        rate = column(self.schedule.mask_rate(t)).unsqueeze(-1)
+        return torch.cat([(1 - rate) * weight, rate * weight.sum(-1, keepdim=True)], dim=-1)
+
+    def unspread(self, mass: Tensor, t: Tensor) -> Tensor:
+        return mass[..., : self.vocabulary]
+
     def corrupt(self, x_0: Tensor, t: Tensor, u: Tensor) -> Tensor:
         return torch.where(u < column(self.schedule.mask_rate(t)), self.mask, x_0)
 

@@ -72,6 +72,18 @@ class TokenProcess(ABC):
             return weight @ marginal
         return (weight.unsqueeze(-2) @ marginal).squeeze(-2)
 
+    def unspread(self, mass: Tensor, t: Tensor) -> Tensor:
+        """Weights (B, L, V) with `spread(weight, t)` = mass (B, L, S), up to a constant a position: by the pseudo-inverse.
+
+        The matrix must have full row rank: once all is noise nothing tells of x_0.
+        """
+        inverse = torch.linalg.pinv(self.marginal(t).to(mass.device))
+        return mass @ inverse if inverse.ndim < 4 else (mass.unsqueeze(-2) @ inverse).squeeze(-2)
+
+    def rate_into(self, x_t: Tensor, t: Tensor) -> Tensor:
+        """R_t(y, x_t) for every state y, (B, L, S)."""
+        return _rows(self.rate(t).to(x_t.device).transpose(-1, -2), x_t)
+
     def corrupt(self, x_0: Tensor, t: Tensor, u: Tensor) -> Tensor:
         """Draw x_t ~ q(x_t | x_0) (B, L) from uniform noise u (B, L) in [0, 1)."""
         return categorical(self.leaving(x_0, torch.zeros_like(t), t), u)

@@ -35,6 +35,18 @@ class Uniform(TokenProcess):
         beta = (self.schedule.mask_rate_prime(t) / self.schedule.alpha(t))[..., None, None]
         return beta * (1 / self.vocabulary - torch.eye(self.vocabulary, dtype=torch.float64, device=beta.device))
 
+    def rate_into(self, x_t: Tensor, t: Tensor) -> Tensor:
+        beta = column(self.schedule.mask_rate_prime(t) / self.schedule.alpha(t)).unsqueeze(-1)
+        return beta * (1 / self.vocabulary - torch.nn.functional.one_hot(x_t, self.vocabulary).double())
+
+    def spread(self, weight: Tensor, t: Tensor) -> Tensor:
+        rate = column(self.schedule.mask_rate(t)).unsqueeze(-1)
+        return (1 - rate) * weight + rate / self.vocabulary * weight.sum(-1, keepdim=True)
+
+    def unspread(self, mass: Tensor, t: Tensor) -> Tensor:
+        rate = column(self.schedule.mask_rate(t)).unsqueeze(-1)
+        return mass - rate / self.vocabulary * mass.sum(-1, keepdim=True)
+
     def corrupt(self, x_0: Tensor, t: Tensor, u: Tensor) -> Tensor:
         """One number decides both: below 1 − α_t the token is redrawn, and u/(1 − α_t) is uniform again."""
         rate = column(self.schedule.mask_rate(t))
@@ -61,9 +73,7 @@ class Uniform(TokenProcess):
         """Σ_v w_v (α_s δ(x_s = v) + (1 − α_s)/V) · Q_{t|s}(x_s, x_t) with w_v = p(v)/q(x_t | v)."""
         likelihood = self.likelihood(x_t, t)
         weight = possible(p_x0.to(likelihood.dtype), likelihood) / nonzero(likelihood)
-        rate = column(self.schedule.mask_rate(s)).unsqueeze(-1)
-        start = (1 - rate) * weight + rate / self.vocabulary * weight.sum(-1, keepdim=True)
-        return start * self.arriving(x_t, s, t)
+        return self.spread(weight, s) * self.arriving(x_t, s, t)
 
 
 def _lost(schedule: Schedule, s: Tensor, t: Tensor) -> Tensor:
