@@ -1,0 +1,249 @@
+"""The exact dynamic programme over a product of categoricals and a deterministic automaton, for a batch of rows.
+
+    β_L = 1[F]     β_{i−1}(q) = Σ_v p_i(v) β_i(δ(q, v))     Z = β_0(q_0)
+    draw v ∝ p_i(v) β_i(δ(q, v)), then q ← δ(q, v)
+
+A state from which nothing can be completed has β = 0 exactly and is never entered: what is drawn is a word of the automaton,
+whatever the rounding. Rows whose mass leaves the range of float32 are done again in float64 (`chain_sweep` says how that is
+noticed), and what leaves that range too, in logarithms.
+
+Shapes: B = R rows, L length, V vocabulary, G regions, D labels (`chain_steps`), S states, N committed positions.
+"""
+
+from collections.abc import Callable
+from copy import copy
+from dataclasses import replace
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from constraints.chain_log import LogChain
+from constraints.chain_steps import Steps
+from constraints.chain_sweep import LOWEST, Masses, Sweep, accepted, backward, gradient, log_z, reachable, usable
+from seqdiff.draws import categorical
+from seqdiff.errors import ConditionError
+
+STORED = 2**28  # bytes of β that one batch of rows may keep
+
+
+class Chain:
+    """A `Structure`: rows that an automaton accepts.
+
+    Args:
+        automaton: `classes` (G, V), `delta` (S, K), −1 where dead, `start`, `accepting` (S,); see `constraints.automaton`.
+        dtype: float32, or float64 throughout.
+    """
+
+    def __init__(self, automaton, device="cpu", dtype: torch.dtype = torch.float32):
+        if dtype not in LOWEST:
+            raise ConditionError(f"chain: expected torch.float32 or torch.float64, got {dtype}")
+        self.automaton, self.device, self.dtype = automaton, device, dtype
+        self._steps = Steps(automaton, device)
+        self._spare: list[Tensor] = []
+
+    # ── the protocol ──
+
+    def log_mass(self, p: Tensor, region: Tensor | None = None) -> Tensor:
+        """log Z = log Σ_{x ∈ C} Π_i p_i(x_i), (R,) float64, −∞ where nothing is possible; differentiable once in p."""
+        if torch.is_grad_enabled() and p.requires_grad:
+            return _LogMass.apply(p, region, self)  # type: ignore[return-value]
+        return self._in_parts(self._log_mass, p, region=region)[0]
+
+    @torch.no_grad()
+    def draw(self, p: Tensor, u: Tensor, region: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """x (R, L) ∝ Π_i p_i(x_i) 1[x ∈ C] from noise u (R, L), and log Z (R,)."""
+        tokens, log_mass = self._in_parts(self._draw, p, u, region=region)
+        return tokens, log_mass
+
+    @torch.no_grad()
+    def reveal(self, p: Tensor, commit: Tensor, u: Tensor, region: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """x_R drawn from its joint law under Π_i p_i(x_i) 1[x ∈ C], where R are the positions of `commit` (R, L).
+
+        Returns tokens (R, L), arbitrary outside of R, log Z, and log Z′, Z′ being the mass of C with x_R clamped, the clamped
+        factors 1 and the other positions still p: P(x_R) · Z = Π_R p_i(x_i) · Z′.
+        """
+        tokens, before, after = self._in_parts(self._reveal, p, commit, u, region=region)
+        return tokens, before, after
+
+    @torch.no_grad()
+    def gradient(self, p: Tensor, region: Tensor | None = None) -> Tensor:
+        """∂ log Z/∂p_i(v), (R, L, V) float64; 0 in rows where nothing is possible."""
+        return self._in_parts(self._gradient, p, region=region)[0]
+
+    def marginals(self, p: Tensor, region: Tensor | None = None) -> Tensor:
+        """P(x_i = v) under the constrained product = ∂ log Z/∂ log p_i(v), (R, L, V) float64."""
+        return p.detach().double() * self.gradient(p, region)
+
+    @torch.no_grad()
+    def possible(self, allowed: Tensor, region: Tensor | None = None) -> Tensor:
+        """Which rows can hold a word of tokens that are `allowed` (R, L, V) bool: reachability, no mass; (R,) bool."""
+        return reachable(self._steps, self._presence(allowed, region))[0][self._steps.start] > 0
+
+    @torch.no_grad()
+    def possible_at(self, allowed: Tensor, region: Tensor | None = None) -> Tensor:
+        """(R, L, V) bool: the tokens of `allowed` that stand at a position in some word."""
+        return allowed & (self._by_token(usable(self._steps, self._presence(allowed, region)), region) > 0)
+
+    def _in_parts(self, method: Callable[..., tuple[Tensor, ...]], *arguments: Tensor, region: Tensor | None):
+        """The rows in parts whose tables fit into memory, joined again."""
+        R, L = arguments[0].shape[:2]
+        row = ((L + 1) * (self._steps.states + 1) + len(self._steps.pairs)) * self.dtype.itemsize
+        size = max(1, STORED // row)
+        if size >= R:
+            return method(*arguments, region)
+        parts = [
+            method(*(x[b : b + size] for x in arguments), None if region is None else region[b : b + size])
+            for b in range(0, R, size)
+        ]
+        return tuple(torch.cat(column) for column in zip(*parts, strict=True))
+
+    def _mend(self, method: str, sound: Tensor, values: tuple[Tensor, ...], *arguments: Tensor, region: Tensor | None):
+        """`values` of a method, with the rows that are not sound done again with more range; −∞ where nothing is possible."""
+        if bool(sound.all()):
+            return values
+        rows = (~sound).nonzero().squeeze(-1)
+        part = None if region is None else region[rows]
+        possible = self.possible(arguments[0][rows] > 0, part)
+        for value in values:
+            if value.dtype.is_floating_point:
+                value[rows[~possible]] = 0.0 if value.ndim > 1 else float("-inf")
+        if bool(possible.any()):
+            rows, part = rows[possible], None if part is None else part[possible]
+            again = getattr(self._finer, method)(*(x[rows] for x in arguments), region=part)
+            for value, better in zip(values, again if isinstance(again, tuple) else (again,), strict=True):
+                value[rows] = better
+        return values
+
+    @cached_property
+    def _finer(self) -> "Chain | LogChain":
+        if self.dtype == torch.float64:
+            return LogChain(self._steps)
+        finer = copy(self)
+        finer.dtype, finer._spare = torch.float64, []
+        return finer
+
+    # ── sweeps ──
+
+    def _backward(self, p: Tensor, region: Tensor | None, keep: bool = False) -> Sweep:
+        masses = Masses.of(p, self._steps, region, self.dtype)
+        beta, L = accepted(self._steps, masses.m), p.shape[1]
+        return backward(self._steps, masses, beta, L, self._room(L + 1, beta) if keep else None)
+
+    def _room(self, count: int, like: Tensor) -> Tensor:
+        """(count, *like.shape) of memory that was used before, if there is: touching new pages takes as long as the sums."""
+        wanted = count * like.numel()
+        room = self._spare.pop() if self._spare else like.new_empty(0)
+        room = room if room.numel() >= wanted else like.new_empty(wanted)
+        return room[:wanted].view(count, *like.shape)
+
+    def _give_back(self, sweep: Sweep) -> None:
+        self._spare[:] = [room for room in [sweep.beta[0]._base] if room is not None]
+
+    def _presence(self, allowed: Tensor, region: Tensor | None) -> Masses:
+        masses = Masses.of(allowed.to(torch.float64), self._steps, region, self.dtype)
+        return replace(masses, m=(masses.m > 0).to(self.dtype))
+
+    def _by_token(self, by_label: Tensor, region: Tensor | None) -> Tensor:
+        """(L, D, B) → (B, L, V), summed over the labels of a token."""
+        by_class = torch.einsum("ldb,dk->blk", by_label.double(), self._steps.members.double())
+        classes = self._steps.classes
+        if region is None or len(classes) == 1:
+            return by_class[..., classes[0]]
+        return by_class.gather(-1, classes[region])
+
+    def _log_mass(self, p: Tensor, region: Tensor | None) -> tuple[Tensor, ...]:
+        log_mass, sound = log_z(self._steps, self._backward(p, region))
+        return self._mend("log_mass", sound, (log_mass,), p, region=region)
+
+    def _gradient(self, p: Tensor, region: Tensor | None) -> tuple[Tensor, ...]:
+        sweep = self._backward(p, region, keep=True)
+        by_label, sound = gradient(self._steps, sweep)
+        sound &= log_z(self._steps, sweep)[1]
+        self._give_back(sweep)
+        return self._mend("gradient", sound, (self._by_token(by_label, region),), p, region=region)
+
+    # ── draws ──
+
+    def _draw(self, p: Tensor, u: Tensor, region: Tensor | None) -> tuple[Tensor, ...]:
+        sweep = self._backward(p, region, keep=True)
+        log_mass, sound = log_z(self._steps, sweep)
+        label, left = self._path(sweep, u, u.shape[1])
+        self._give_back(sweep)
+        where = torch.zeros_like(label) if region is None else region
+        tokens = self._tokens(p.flatten(0, 1), where.flatten(), label.flatten(), left.flatten())
+        return self._mend("draw", sound, (tokens.view_as(label), log_mass), p, u, region=region)
+
+    def _path(self, sweep: Sweep, u: Tensor, upto: int) -> tuple[Tensor, Tensor]:
+        """Labels (R, L′) drawn one after the other, and what is left of each u: uniform again, given the label."""
+        steps, m, beta = self._steps, sweep.masses.m, sweep.beta
+        L, D, B = m.shape
+        column = torch.arange(B, device=m.device).unsqueeze(-1)
+        place = steps.step * B  # of (δ(q, d), row 0) in a flat β
+        state = torch.full((B,), steps.start, device=m.device)
+        noise = u.T.clamp(max=1 - 2**-52).unsqueeze(-1).contiguous()  # u · total then stays below the total
+        by_row = m.transpose(1, 2).contiguous()
+        labels = [place.new_empty(B, 0)]
+        cumulative = m.new_empty(B, upto, D, dtype=torch.float64)
+        for i in range(upto):
+            there = place.index_select(0, state).add_(column).view(-1)
+            weight = beta[i + 1].view(-1).index_select(0, there).view(B, D).mul_(by_row[i])
+            sums = weight.cumsum(-1, dtype=torch.float64)
+            label = torch.searchsorted(sums, noise[i] * sums[:, -1:], right=True).clamp_(max=D - 1)
+            state = steps.step[state, label.squeeze(-1)]
+            cumulative[:, i] = sums
+            labels.append(label)
+        label = torch.cat(labels, -1)
+        upper = cumulative.gather(-1, label.unsqueeze(-1)).squeeze(-1)
+        lower = torch.where(label > 0, cumulative.gather(-1, (label - 1).clamp(min=0).unsqueeze(-1)).squeeze(-1), 0.0)
+        left = (noise[:upto, :, 0].T * cumulative[..., -1] - lower) / (upper - lower)
+        return label, torch.where(left < 1, left.clamp(min=0), 0.0)
+
+    def _tokens(self, p: Tensor, region: Tensor, label: Tensor, u: Tensor) -> Tensor:
+        """A token (N,) of each label (N,): v ∝ p(v) 1[v ∈ label], for p (N, V), region (N,) and noise u (N,)."""
+        contents, first, many = self._contents
+        region = region if len(contents) > 1 else torch.zeros_like(region)
+        tokens = first[region, label]
+        n = many[region, label].nonzero().squeeze(-1)
+        if len(n):
+            weight = p[n].double() * contents[region[n], label[n]]
+            tokens[n] = categorical(weight, u[n]).clamp_(max=p.shape[-1] - 1)
+        return tokens
+
+    @cached_property
+    def _contents(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The tokens of each label, (G, D, V) bool; its first; and whether it has several, (G, D)."""
+        contents = self._steps.members[:, self._steps.classes].transpose(0, 1).contiguous()
+        return contents, contents.to(torch.int8).argmax(-1), contents.sum(-1) > 1
+
+    def _reveal(self, p: Tensor, commit: Tensor, u: Tensor, region: Tensor | None) -> tuple[Tensor, ...]:
+        """The path is drawn up to the last committed position; a second sweep from there, with x_R clamped, gives Z′."""
+        sweep = self._backward(p, region, keep=True)
+        before, sound = log_z(self._steps, sweep)
+        tokens, after = torch.zeros_like(commit, dtype=torch.int64), before.clone()
+        row, i = commit.nonzero(as_tuple=True)
+        if len(row):
+            upto = int(i.max()) + 1
+            label, left = self._path(sweep, u, upto)
+            where = torch.zeros_like(row) if region is None or len(self._contents[0]) == 1 else region[row, i]
+            tokens[row, i] = drawn = self._tokens(p[row, i], where, label[row, i], left[row, i])
+            masses = sweep.masses.clamped(row, i, self._contents[0][where, :, drawn], upto)
+            after, still = log_z(self._steps, backward(self._steps, masses, sweep.beta[upto], upto))
+            sound = sound & still
+        self._give_back(sweep)
+        return self._mend("reveal", sound, (tokens, before, after), p, commit, u, region=region)
+
+
+class _LogMass(torch.autograd.Function):
+    """log Z with its gradient by the forward sweep."""
+
+    @staticmethod
+    def forward(ctx, p: Tensor, region: Tensor | None, chain: Chain) -> Tensor:
+        ctx.save_for_backward(p)
+        ctx.region, ctx.chain = region, chain
+        return chain.log_mass(p.detach(), region)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor):  # type: ignore[override]
+        (p,) = ctx.saved_tensors
+        return (grad.reshape(-1, 1, 1) * ctx.chain.gradient(p, ctx.region)).to(p.dtype), None, None
