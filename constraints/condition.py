@@ -91,7 +91,7 @@ class Constrained:
 
     def factors(self, query: Query, p_x0: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
         """M (R, P, V), the tilt g in it, or None, and the log of what is reached at x_t (R,)."""
-        positions, x_t = query.positions, query.x_t
+        positions, x_t = query.positions, query.tokens
         assert positions is not None
         M, g, base = p_x0, None, torch.zeros(len(x_t), dtype=torch.float64, device=x_t.device)
         if self.sets is not None:
@@ -136,7 +136,7 @@ class Constrained:
         return marginal / marginal.sum(-1, keepdim=True).clamp(min=1e-300)
 
     def _joint(self, query: Query, M: Tensor, asked: Tensor, commit: Tensor, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        structure, region, positions, x_t = self._of(query), self._region(query), query.positions, query.x_t
+        structure, region, positions, x_t = self._of(query), self._region(query), query.positions, query.tokens
         assert positions is not None
         full = self._full(query, M, asked)
         noise = u.new_full(full.shape[:2], 0.5).scatter(1, positions, u)
@@ -163,7 +163,7 @@ class Constrained:
         """The structure of the queried rows; one with data of its own for each row says so by a method `rows`."""
         if not hasattr(self.structure, "rows"):
             return self.structure
-        rows = torch.arange(len(query.state.tokens), device=query.x_t.device) if query.rows is None else query.rows
+        rows = torch.arange(len(query.state.tokens), device=query.tokens.device) if query.rows is None else query.rows
         return self.structure.rows(rows if sub is None else rows[sub])  # type: ignore[union-attr]
 
     def _region(self, query: Query) -> Tensor | None:
@@ -171,7 +171,7 @@ class Constrained:
 
     def _full(self, query: Query, M: Tensor, asked: Tensor) -> Tensor:
         """Factors (R, L, V): M at the positions asked for, the token that stands there at the others."""
-        x_t, positions = query.x_t, query.positions
+        x_t, positions = query.tokens, query.positions
         assert positions is not None
         full = M.new_zeros(*x_t.shape, M.shape[-1])
         full.scatter_(-1, x_t.clamp(max=self.vocabulary - 1).unsqueeze(-1), 1.0)

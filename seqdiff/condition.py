@@ -58,6 +58,10 @@ class Condition(Protocol):
         """
         ...
 
+    def marginals(self, query: Query, p_x0: Tensor) -> Tensor:
+        """p(x0^i | x_t, what must hold), (R, P, V), from p_x0 (R, P, V): asked of a joint condition alone."""
+        ...
+
 
 @dataclass(frozen=True)
 class Unconditional:
@@ -70,3 +74,6 @@ class Unconditional:
 
     def draw(self, query, p_x0, commit, u):
         return Draw(categorical(p_x0, u), torch.zeros(len(p_x0), dtype=torch.float64, device=p_x0.device))
+
+    def marginals(self, query, p_x0):
+        return p_x0

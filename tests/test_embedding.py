@@ -6,7 +6,7 @@ import pytest
 import torch
 from laws import biased, distribution_test
 
-from seqdiff.condition import Unconditional
+from seqdiff.condition import Draw, Unconditional
 from seqdiff.denoisers.exact import EnumeratedLaw, ExactDenoiser
 from seqdiff.draws import categorical
 from seqdiff.embedding import EmbeddedProcess, Embedding
@@ -227,14 +227,16 @@ def test_pins_hold_and_the_rest_follows_the_conditional_law(solver):
 class OnlyEqualPairs:
     """Token 2 is banned, and both positions must be equal: drawn together from the product of p restricted to the pairs."""
 
+    joint = False
+
     def tilt(self, logits, rows, positions):
         banned = torch.tensor([False, False, True])
         return torch.where(banned, float("-inf"), logits)
 
-    def draw(self, x_t, p_x0, positions, u):
+    def draw(self, query, p_x0, commit, u):
         pair = p_x0[:, 0] * p_x0[:, 1]
         token = categorical(pair, u[:, 0])
-        return token.unsqueeze(-1).expand(-1, 2), pair.sum(-1).log()
+        return Draw(token.unsqueeze(-1).expand(-1, 2), pair.sum(-1).log())
 
 
 @pytest.mark.parametrize("solver", ["ddim", "ddpm"])

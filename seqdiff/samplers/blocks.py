@@ -92,14 +92,10 @@ class WithHidden:
         """The query with every mask of its rows, those that the inner loop asks for first."""
         if not self.joint:
             return query
-        assert query.positions is not None and query.open is not None
-        self.own = query.positions.shape[1]
-        more = (query.x_t == self.mask).scatter(1, query.positions, False)
-        positions, real = padded(more)
-        opened = torch.cat([query.open, real], -1)
-        query = replace(query, positions=torch.cat([query.positions, positions], -1), open=opened)
-        self.wide = query, torch.empty(0)
-        return query
+        positions, opened = self.with_masks(query)
+        self.own = 0 if query.positions is None else query.positions.shape[1]
+        self.wide = replace(query, positions=positions, open=opened), torch.empty(0)
+        return self.wide[0]
 
     def narrow(self, p_x0: Tensor) -> Tensor:
         """What the inner loop is sent; `draw` takes the rest from here."""
@@ -108,20 +104,35 @@ class WithHidden:
         self.wide = self.wide[0], p_x0
         return p_x0[:, : self.own]
 
+    def with_masks(self, query: Query) -> tuple[Tensor, Tensor]:
+        """The query's positions and then all other masks of its rows, (R, P'), and which of them are masks."""
+        positions = query.positions
+        assert positions is not None
+        more, _ = padded((query.tokens == self.mask).scatter(1, positions, False))
+        positions = torch.cat([positions, more], -1)
+        return positions, query.tokens.gather(1, positions) == self.mask
+
     def tilt(self, logits: Tensor, rows: Tensor | None, positions: Tensor | None) -> Tensor:
         return self.condition.tilt(logits, rows, positions)
+
+    def marginals(self, query: Query, p_x0: Tensor) -> Tensor:
+        return self.condition.marginals(query, p_x0)
 
     def draw(self, query: Query, p_x0: Tensor, commit: Tensor, u: Tensor) -> Draw:
         tokens = shown(query.state.tokens, self.mask, self.hidden)
         query = replace(query, state=replace(query.state, tokens=tokens))
         if self.wide is None:
             return self.condition.draw(query, p_x0, commit, u)
-        wide, p_wide = self.wide
-        assert wide.positions is not None and wide.open is not None and query.positions is not None and query.open is not None
-        positions, opened = wide.positions[:, self.own :], wide.open[:, self.own :]
+        (wide, p_wide), P = self.wide, commit.shape[1]
+        assert wide.positions is not None
+        everywhere = p_wide.new_zeros(*query.tokens.shape, p_wide.shape[-1])
+        everywhere.scatter_(1, wide.positions.unsqueeze(-1).expand_as(p_wide), p_wide)
+        positions, opened = self.with_masks(query)
+        more = positions[:, P:]
+        p_more = everywhere.gather(1, more.unsqueeze(-1).expand(*more.shape, p_wide.shape[-1]))
         state = wide.state if wide.rows is None else wide.state.rows(wide.rows)
-        more = state.noise(state.step.unsqueeze(-1), positions, Stream.CHOICE)
-        query = replace(query, positions=torch.cat([query.positions, positions], -1), open=torch.cat([query.open, opened], -1))
-        p, u = torch.cat([p_x0, p_wide[:, self.own :]], 1), torch.cat([u, more], 1)
-        draw = self.condition.draw(query, p, torch.cat([commit, torch.zeros_like(opened)], 1), u)
-        return draw._replace(tokens=draw.tokens[:, : commit.shape[1]])
+        u = torch.cat([u, state.noise(state.step.unsqueeze(-1), more, Stream.CHOICE)], 1)
+        kept = torch.cat([commit, torch.zeros_like(more, dtype=torch.bool)], 1)
+        query = replace(query, positions=positions, open=opened)
+        draw = self.condition.draw(query, torch.cat([p_x0, p_more], 1), kept, u)
+        return draw._replace(tokens=draw.tokens[:, :P])

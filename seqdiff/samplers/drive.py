@@ -15,8 +15,11 @@ from seqdiff.condition import Condition, Unconditional
 from seqdiff.draws import probabilities
 from seqdiff.embedding import EmbeddedProcess
 from seqdiff.errors import ConfigError
+from seqdiff.processes.absorbing import Absorbing
 from seqdiff.processes.base import TokenProcess
 from seqdiff.samplers.absorbing import Loop
+from seqdiff.samplers.clouds import choose, clouds
+from seqdiff.samplers.particles import Weighted, chain_particles, reveal_particles
 from seqdiff.samplers.registry import get_sampler
 from seqdiff.samplers.state import Query, State
 
@@ -120,3 +123,69 @@ def generate(
         classes = None if label is None else torch.full((len(tokens),), label, dtype=torch.int64, device=device)
         state = State.from_canvas(process, tokens, seed, batch.index + first_sample, classes)
         yield batch.index, run(state, condition=condition_of(batch.index)).tokens.cpu()
+
+
+@dataclass(frozen=True)
+class Filled:
+    """Designs of one batch of clouds.
+
+    Attributes:
+        index: (B,) their places in the request.
+        tokens: (B, L), one particle of each cloud by final weight; meaningless where the cloud is dead.
+        alive: (B,) bool; False where no particle met what was asked: there is no design then.
+        log_evidence: (B,) float64, log Ẑ.
+        sample_size: (B,) float64, effective number of particles at the end.
+    """
+
+    index: Tensor
+    tokens: Tensor
+    alive: Tensor
+    log_evidence: Tensor
+    sample_size: Tensor
+
+
+def generate_clouds(
+    denoiser,
+    process: TokenProcess,
+    canvases: Sequence[Tensor],
+    seed: int,
+    condition_of: Callable[[Tensor], Weighted],
+    particles: int,
+    label: int | None = None,
+    batch_size: int = 64,
+    steps: int = 128,
+    options: DrawOptions | None = None,
+    watch: Callable[[State], None] | None = None,
+    device: str = "cpu",
+) -> Iterator[Filled]:
+    """`generate` with N particles a design (`samplers.particles`).
+
+    Under the absorbing process positions are revealed in random order, one a step where `steps` allows; any other process
+    runs its T-step chain.
+
+    Args:
+        condition_of: index (B·N,) of the rows of a batch, the particles of one design after another → their Condition.
+        batch_size: rows that go through the network together, particles included.
+    """
+    options = options or DrawOptions()
+    for batch in batches_by_length(canvases, max(1, batch_size // particles)):
+        tokens = batch.tokens.to(device)
+        classes = None if label is None else torch.full((len(tokens),), label, dtype=torch.int64, device=device)
+        state = clouds(State.from_canvas(process, tokens, seed, batch.index, classes), particles, process)
+        condition = condition_of(batch.index.repeat_interleave(particles))
+
+        def reply(query: Query, condition: Weighted = condition) -> Tensor:
+            if watch is not None:
+                watch(query.state)
+            return answer(denoiser, query, condition, options)
+
+        if isinstance(process, Absorbing):
+            masks = int((tokens == process.mask).sum(-1).max())
+            loop = reveal_particles(state, process, condition, None if steps >= masks else steps, particles)
+        else:
+            loop = chain_particles(state, process, condition, steps, particles)
+        end = drive(loop, reply)
+        outcome = choose(end, particles)
+        alive = outcome.row >= 0
+        chosen = end.tokens[outcome.row.clamp(min=0)].cpu()
+        yield Filled(batch.index, chosen, alive.cpu(), outcome.log_evidence.cpu(), outcome.sample_size.cpu())

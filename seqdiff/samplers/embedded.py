@@ -53,8 +53,8 @@ def embedded(
     """Run a loop on vectors from t_max to t_min with x̂0 = Σ_v p(v | x_t) e_v, then draw the tokens from p at t_min.
 
     Every query asks for p(x0 | x_t), under the condition, and the tokens come from `condition.draw` at the free positions:
-    pins and hard constraints hold by construction. A condition that ties positions to each other acts in that last draw
-    alone, and needs a t_min at which p still has mass on what it allows (ConditionError otherwise). `clamp` moves x̂0
+    pins and hard constraints hold by construction. A condition that ties positions to each other gives its own marginals
+    on the way, too, and needs a t_min at which p still has mass on what it allows (ConditionError otherwise). `clamp` moves x̂0
     onto the nearest embedding (Li et al., Diffusion-LM, 2022): for few steps, and another law.
 
     Law: that of the solver on the vectors (see `seqdiff.samplers.vectors`), plus what t_max and t_min leave: the prior
@@ -72,15 +72,18 @@ def embedded(
         query = next(loop)
         while True:
             p_x0 = yield replace(query, law=True)
+            if condition.joint:  # E[x_0 | x_t, C] in place of E[x_0 | x_t]: by Tweedie's formula this adds ∇ log Z to the score
+                everywhere = torch.arange(p_x0.shape[1], device=p_x0.device).expand(p_x0.shape[:2])
+                opened = state.changeable if query.rows is None else state.changeable[query.rows]
+                p_x0 = condition.marginals(replace(query, positions=everywhere, open=opened), p_x0)
             x0_hat = process.embedding.mean(p_x0)
             query = loop.send((process.embedding.clamp(x0_hat) if clamp else x0_hat).detach())
     except StopIteration as end:
         state = end.value
     if bool((state.step > steps).all()):
         return state
-    free = torch.ones_like(state.tokens, dtype=torch.bool) if state.free is None else state.free
-    positions, real = padded(free)
-    query = Query(state, None, times[-1].expand(len(free)), positions, real)
+    positions, real = padded(state.changeable)
+    query = Query(state, None, times[-1].expand(len(positions)), positions, real)
     p_x0 = yield query
     draw = condition.draw(query, p_x0, real, state.noise(steps, positions, Stream.TOKEN))
     drawn = draw.tokens

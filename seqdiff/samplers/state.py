@@ -133,6 +133,11 @@ class Query:
         return x_t if self.rows is None else x_t[self.rows]
 
     @property
+    def tokens(self) -> Tensor:
+        """(R, L) the rows' tokens, those of a loop on vectors too: pins and holes."""
+        return self.state.tokens if self.rows is None else self.state.tokens[self.rows]
+
+    @property
     def label(self) -> Tensor | None:
         label = self.state.label
         return label if label is None or self.rows is None else label[self.rows]

@@ -1,0 +1,55 @@
+"""What is known of a design and how it came about."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+LAWS = {
+    "exact": "the model's {steps}-step law",
+    "any-order": "the model's any-order law, no discretisation",
+    "asymptotic": "tends to the model's law with more steps ({steps} here)",
+    "heuristic": "heuristic, that of the sampler's own definition",
+    "uncorrected": "every step is drawn from the model's law under what must hold, but the steps compose into another law; "
+    "particles correct it",
+    "particles": "the model's law under what must hold{wish}, as the number of particles grows ({particles} here)",
+}
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """How a design was obtained, and what was found when it was looked at.
+
+    Attributes:
+        law: a key of `LAWS`.
+        text: the same in words.
+        holds: what must hold, as text, and holds by construction.
+        violations: what an independent check found broken, as text; nothing, unless seqdiff is wrong.
+        guidance: what was wished, as text.
+        particles: N; 1: nothing was weighted.
+        log_evidence: log Ẑ, the estimated log-probability under the model of what was asked; None if nothing was weighted.
+        sample_size: effective number of particles at the end.
+        seed: of the request.
+        model: sha256 of the model's weights, None for a model that was never saved.
+    """
+
+    law: str
+    text: str
+    holds: tuple[str, ...] = ()
+    violations: tuple[str, ...] = ()
+    guidance: str = ""
+    particles: int = 1
+    log_evidence: float | None = None
+    sample_size: float | None = None
+    seed: int = 0
+    model: str | None = None
+
+    def __str__(self) -> str:
+        return self.text
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def words(law: str, steps: int, particles: int = 1, wish: str = "") -> str:
+    """The certificate's text. `law` is a key of LAWS."""
+    tilt = f" and tilted by {wish}" if wish else ""
+    return "pins and bans hold by construction; law: " + LAWS[law].format(steps=steps, particles=particles, wish=tilt)

@@ -1,0 +1,81 @@
+"""Well-formed SMILES as an automaton: what the syntax of a molecule allows at each token, with room for pinned fragments.
+
+A state is (context, depth of the branch, parity of every ring label). The contexts:
+
+    start   at the beginning or after a dot    an atom must come
+    atom    after an atom, a ring label or a closed branch
+    bond    after a bond                       an atom or a ring label must come
+    open    after "("                          an atom or a bond must come
+    twig    after "(" and a bond               an atom must come
+
+Held exactly: every branch that is opened is closed (up to `depth`), every ring label is opened and closed (parity), no bond,
+branch or dot stands where the syntax has none. Not held, and checked afterwards: whether both ends of a ring bond agree, a
+ring onto the same atom or a neighbour, valence, kekulisation.
+
+Positions of region 1 are pinned. What is pinned balances its own branches and rings (the template is checked for that), so
+its parentheses and labels are passed over, and a gap must balance its own: it may not close a branch that the template opened.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+
+from constraints.automaton import Automaton
+from domains.smiles.tokens import is_ring_label
+from seqdiff.alphabet import Alphabet
+from seqdiff.errors import ConditionError
+
+START, ATOM, BOND, OPEN, TWIG = range(5)
+FREE, PINNED = 0, 1  # regions
+AFTER = {  # context → {kind of token: context after it}
+    START: {"atom": ATOM},
+    ATOM: {"atom": ATOM, "bond": BOND, "ring": ATOM, "(": OPEN, ")": ATOM, ".": START},
+    BOND: {"atom": ATOM, "ring": ATOM},
+    OPEN: {"atom": ATOM, "bond": TWIG},
+    TWIG: {"atom": ATOM},
+}
+
+
+def kind_of(token: str) -> str:
+    """ "atom", "bond", "ring", "(", ")" or "."."""
+    if is_ring_label(token):
+        return "ring"
+    if token in "().":
+        return token
+    return "bond" if token in ("-", "=", "#", "$", ":", "/", "\\", "~") else "atom"
+
+
+@lru_cache(maxsize=8)
+def well_formed(alphabet: Alphabet, labels: int = 7, depth: int = 6) -> Automaton:
+    """The minimal automaton over the alphabet's tokens with regions FREE and PINNED.
+
+    Args:
+        labels: ring labels that free positions may use, the alphabet's first; each doubles the states.
+        depth: branches within branches at free positions.
+    """
+    if not (0 <= labels <= 10 and depth >= 0):
+        raise ConditionError(f"well-formed SMILES: expected 0 to 10 ring labels and a depth ≥ 0, got {labels} and {depth}")
+    rings = sorted((token for token in alphabet.tokens if is_ring_label(token)), key=lambda token: int(token.strip("%()")))
+    used = {token: i for i, token in enumerate(rings[:labels])}
+    kinds = ["atom", "bond", "(", ")", ".", *used, "never"]
+    classes = np.empty((2, len(alphabet)), np.int32)
+    for v, token in enumerate(alphabet.tokens):
+        kind = kind_of(token)
+        classes[FREE, v] = kinds.index(kind if kind != "ring" else token if token in used else "never")
+        classes[PINNED, v] = len(kinds) + ["atom", "bond", "(", ")", ".", "ring"].index(kind)
+    context, level, parity = np.unravel_index(np.arange(5 * (depth + 1) * 2 ** len(used)), (5, depth + 1, 2 ** len(used)))
+
+    def to(after: np.ndarray, level: np.ndarray, parity: np.ndarray, allowed: np.ndarray) -> np.ndarray:
+        allowed = allowed & (after >= 0) & (level >= 0) & (level <= depth)
+        return np.where(allowed, (after * (depth + 1) + level) * 2 ** len(used) + parity, -1)
+
+    def following(kind: str) -> np.ndarray:
+        return np.array([AFTER[c].get(kind, -1) for c in range(5)])[context]
+
+    everywhere, change = np.ones(len(context), bool), {"(": 1, ")": -1}
+    columns = [to(following(kind), level + change.get(kind, 0), parity, everywhere) for kind in ("atom", "bond", "(", ")", ".")]
+    columns += [to(following("ring"), level, parity ^ (1 << i), everywhere) for i in used.values()]
+    columns += [np.full(len(context), -1)]
+    columns += [to(following(kind), level, parity, level == 0) for kind in ("atom", "bond", "(", ")", ".", "ring")]
+    accepting = (context == ATOM) & (level == 0) & (parity == 0)
+    return Automaton(classes, np.stack(columns, 1), int(START * (depth + 1) * 2 ** len(used)), accepting).minimal()

@@ -1,0 +1,96 @@
+"""The automaton of well-formed SMILES against RDKit's own parser and against gaps that would break a template."""
+
+import random
+
+import pytest
+import torch
+from rdkit import Chem, rdBase
+
+from constraints.chain import Chain
+from domains.registry import find_model
+from domains.smiles.tokens import tokenize
+from domains.smiles.wellformed import FREE, PINNED, well_formed
+from seqdiff.alphabet import Alphabet
+from seqdiff.errors import ConditionError
+
+ALPHABET = Alphabet.from_json((find_model(None, "smiles") / "alphabet.json").read_text())
+MOLECULES = (  # a few rows of ZINC250k and ChEMBL 22
+    "CC(C)(C)c1ccc2occ(CC(=O)Nc3ccccc3F)c2c1",
+    "C[C@@H]1CC(Nc2cncc(-c3nncn3C)c2)C[C@@H](C)C1",
+    "N#Cc1ccc(-c2ccc(O[C@@H](C(=O)N3CCCC3)c3ccccc3)cc2)cc1",
+    "CCOC(=O)[C@@H]1CCCN(C(=O)c2nc(-c3ccc(C)cc3)n3c2CCCCC3)C1",
+    "Cl.CN(C)CC/C=C1/c2ccccc2CSc2ccccc21",
+    "O=C(N[C@H]1CC[N+]2(CC1)CCCCC2)c1cc(Cl)ccc1O.[Br-]",
+)
+
+
+def accepts(text: str, region=None) -> bool:
+    return bool(well_formed(ALPHABET).accepts(ALPHABET.encode(tokenize(text)), region))
+
+
+def parses(text: str) -> bool:
+    with rdBase.BlockLogs():
+        return Chem.MolFromSmiles(text, sanitize=False) is not None
+
+
+@pytest.mark.parametrize("text", MOLECULES)
+def test_molecules_are_accepted(text):
+    assert accepts(text)
+
+
+def test_what_rdkit_cannot_parse_is_refused_and_the_other_way_round():
+    """Mutated molecules: they differ only where the automaton says that it does not look (rings onto a neighbour, depth)."""
+    rng, differ, refused = random.Random(1), [], 0
+    for _ in range(1500):
+        tokens = tokenize(rng.choice(MOLECULES))
+        for _ in range(rng.randint(1, 3)):
+            i = rng.randrange(len(tokens))
+            tokens[i : i + rng.randint(0, 1)] = [rng.choice(ALPHABET.tokens)] * rng.randint(0, 1)
+        text = "".join(tokens)
+        if not tokens or "8" in tokens:
+            continue
+        refused += not accepts(text)
+        if accepts(text) != parses(text):
+            differ.append(text)
+    assert refused > 300
+    assert all(accepts(text) for text in differ), "everything that RDKit parses is accepted"
+    assert len(differ) < 30  # rings onto the atom itself or a neighbour
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["C(C", "C)C", "C1CC", "CC=", "=CC", "C()C", "C((C)C)C", "C(1)C1", "C..C", "C.", "C(=)C", "C==C", "C(=1)CC1", "(C)C"],
+)
+def test_broken_syntax_is_refused(text):
+    assert not accepts(text) and not parses(text)
+
+
+def test_a_gap_balances_its_own_branches_and_rings():
+    head, tail = tokenize("C1CC(N"), tokenize(")CC1")
+
+    def with_gap(gap: str) -> bool:
+        tokens = [*head, *tokenize(gap), *tail]
+        region = [PINNED] * len(head) + [FREE] * len(tokenize(gap)) + [PINNED] * len(tail)
+        return bool(well_formed(ALPHABET).accepts(ALPHABET.encode(tokens), region))
+
+    assert with_gap("C(C)C") and with_gap("C2CC2") and with_gap("")
+    assert not with_gap("C)C(C")  # well formed as a whole, but it takes the template's branch apart
+    assert not with_gap("C2CC") and not with_gap("C(")
+    assert with_gap("C=") is False  # a bond before the template's ")"
+
+
+def test_every_draw_parses_but_for_what_is_left_to_chemistry():
+    chain, n = Chain(well_formed(ALPHABET)), 400
+    generator = torch.Generator().manual_seed(0)
+    p = torch.rand(n, 24, len(ALPHABET), generator=generator) ** 3
+    tokens, log_mass = chain.draw(p, torch.rand(n, 24, dtype=torch.float64, generator=generator))
+    texts = [ALPHABET.decode(row) for row in tokens]
+    assert bool(log_mass.isfinite().all()) and all(accepts(text) for text in texts)
+    assert sum(parses(text) for text in texts) > 0.85 * n
+    free = [ALPHABET.decode(row) for row in torch.multinomial(p.flatten(0, 1), 1, generator=generator).reshape(n, 24)]
+    assert sum(parses(text) for text in free) < 0.1 * n
+
+
+def test_out_of_range_is_refused():
+    with pytest.raises(ConditionError, match="0 to 10 ring labels and a depth ≥ 0, got 11 and 6"):
+        well_formed(ALPHABET, 11)
