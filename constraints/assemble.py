@@ -1,0 +1,131 @@
+"""The joint structure of what sets of tokens cannot say: an automaton, a grammar, ties, a factor graph, and what goes together.
+
+Shapes: n rows, L length, V vocabulary, G combinations of regions.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from constraints import ties
+from constraints.automaton import Automaton
+from constraints.exploration import Budget
+from constraints.expression import Constraint, Grammar
+from constraints.layout import Layout, combinations
+from constraints.relations import FactorGraph
+from constraints.structure import Structure
+from constraints.tied import Layouts, Tied
+from constraints.translate import Folder, regions_of
+from seqdiff.alphabet import Alphabet
+from seqdiff.errors import ConditionError
+
+Path = tuple[str, ...]
+Asked = list[tuple[Constraint, Path]]
+
+
+def assemble(
+    regular: Asked,
+    free: Asked,
+    related: Asked,
+    linked: list[ties.Links],
+    alphabet: Alphabet,
+    layouts: Sequence[Layout],
+    budget: Budget,
+) -> tuple[Structure | None, Tensor, Automaton | None, list[str]]:
+    """The joint structure, the regions it reads, its automaton, and what the parts became, in words."""
+    if len(free) > 1:
+        raise ConditionError(
+            f"{free[0][0]} & {free[1][0]}: two context-free constraints cannot be held together; join their rules"
+        )
+    folding = all(link.foldable for link in linked)
+    if related and not folding and (regular or free):
+        others = ", ".join(str(c) for c, _ in regular + free)
+        why = "all-different and maps that cannot be inverted go with token sets and ties alone; leave one of them out"
+        raise ties.refuse(related, others, why)
+    names = sorted({name for c, path in regular + free for name in (*path, *regions_of(c))})
+    region, table = combinations(layouts, names)
+    if related:  # one more combination, which nothing reads: the copies
+        table = np.vstack([table, np.zeros((1, len(names)), bool)])
+    everywhere = np.ones(len(table), bool)
+    everywhere[len(table) - 1 :] = not related
+    member = {name: table[:, k] for k, name in enumerate(names)}
+    read = [everywhere & np.logical_and.reduce([everywhere, *(member[name] for name in path)]) for _, path in regular + free]
+    longest = max(layout.length for layout in layouts)
+    inner: Structure | None = None
+    automaton: Automaton | None = None
+    classes: list[str] = []
+    if free:
+        inner, classes = _grammar(free[0], regular, read, longest, alphabet, budget)
+    elif regular:
+        automaton = Folder(alphabet, longest, budget, member).fold((c, r) for (c, _), r in zip(regular, read, strict=True))
+        classes = [f"regular ({automaton.states} states, {automaton.delta.shape[1]} token classes)"]
+        inner = _chain(automaton)
+    if not related:
+        return inner, torch.as_tensor(region), automaton, classes
+    if folding:
+        _check_copies(regular + free, read, region, related, linked, alphabet)
+    classes.append("ties folded" if folding else "relations")
+    structures: dict[ties.Links, Structure] = {}
+    for link in linked:
+        if link not in structures:
+            rest = inner or FactorGraph(link.length, len(alphabet))
+            outside = len(table) - 1
+            structures[link] = (
+                Tied.compile(link.ties, rest, link.length, len(alphabet), outside) if folding else link.graph(alphabet)
+            )
+    numbers = {link: k for k, link in enumerate(structures)}
+    several = Layouts(tuple(structures.values()), torch.tensor([numbers[link] for link in linked]))
+    structure = next(iter(structures.values())) if len(structures) == 1 else several
+    return structure, torch.as_tensor(region), automaton, classes
+
+
+def _chain(automaton: Automaton) -> Structure | None:
+    """None where every word is accepted, or none is: what is impossible stands in the sets of tokens."""
+    from constraints.chain import Chain
+
+    trivial = automaton.states == 1 and bool(automaton.accepting[0]) and bool((automaton.delta >= 0).all())
+    return None if trivial or automaton.is_empty else Chain(automaton)
+
+
+def _check_copies(parts: Asked, read, region: np.ndarray, related: Asked, linked: list[ties.Links], alphabet: Alphabet) -> None:
+    """Refuse constraints that read a copy: the automaton would need to remember the first."""
+    for row, link in enumerate(linked):
+        copies = ties.copies(link, alphabet)
+        for (c, path), inside in zip(parts, read, strict=True):
+            if copies and inside[region[row, copies]].any():
+                text = str(c) if not path else f"within({path[-1]}, {c})"
+                place = min(i for i in copies if inside[region[row, i]])
+                why = f"it reads position {place}, a copy of an earlier one; ask it within the first of the tied regions alone"
+                raise ties.refuse(related, text, why)
+
+
+def _grammar(asked: tuple[Constraint, Path], regular: Asked, read, longest: int, alphabet: Alphabet, budget: Budget):
+    """The grammar, intersected with what is regular, which must act on the same positions."""
+    from constraints.grammar import GrammarStructure, intersect
+
+    c = asked[0]
+    grammar = _rules(c, alphabet)
+    *others, inside = read
+    for (other, path), reads in zip(regular, others, strict=True):
+        if regions_of(other) or not np.array_equal(reads, inside):
+            text = str(other) if not path else f"within({path[-1]}, {other})"
+            why = "beside a grammar only what reads the same positions, or sets of tokens (allow, ban, pin), can be held"
+            raise ConditionError(f"{c} with {text}: {why}; ask both of the same region")
+    if regular:
+        everywhere = np.ones(1, bool)
+        grammar = intersect(grammar, Folder(alphabet, longest, budget, {}).fold((other, everywhere) for other, _ in regular))
+    structure = GrammarStructure(grammar, None if inside.all() else inside)
+    return structure, [f"context-free ({len(grammar.lexical)} nonterminals, {len(grammar.binary)} rules)"]
+
+
+@lru_cache(maxsize=32)
+def _rules(c: Constraint, alphabet: Alphabet):
+    """The rules of a grammar or schema over the alphabet's tokens."""
+    if isinstance(c, Grammar):
+        from constraints.grammar_reader import read_grammar
+
+        return read_grammar(c.text, alphabet.tokens, c.start)
+    raise ConditionError(f"{c}: a JSON Schema needs an alphabet of text")

@@ -1,0 +1,219 @@
+"""From an expression to what samplers use: sets of tokens by position, and one joint structure over the rest.
+
+    top-level &            what it becomes
+    pin, allow, ban        the set of tokens of a position; with what the template settles
+    length                 rows of another length are impossible
+    regular, & | ~         one minimal automaton over (combination of regions, token)
+    grammar, json_schema   one grammar, intersected with what is regular and acts on the same positions
+    tie                    copies folded into one variable; the automaton reads the first copy alone
+    distinct               a factor graph, by itself or with ties
+
+What is outside of this is refused by name. A design is checked by `Compiled.check`, in plain Python, not by these tables.
+
+Shapes: n rows, R rows of a call, L length (the longest row's), V vocabulary, K sets of tokens, G combinations of regions.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from constraints import ties
+from constraints.assemble import Asked, Path, assemble
+from constraints.automaton import Automaton
+from constraints.check import holds
+from constraints.exploration import Budget
+from constraints.expression import (
+    CONTEXT_FREE,
+    REGULAR,
+    RELATION,
+    Allow,
+    And,
+    Ban,
+    Constraint,
+    Distinct,
+    Grammar,
+    JsonSchema,
+    Length,
+    Not,
+    Pin,
+    Tie,
+    Within,
+)
+from constraints.layout import Layout
+from constraints.motif import Tokens
+from constraints.notation import check_size
+from constraints.structure import Structure
+from constraints.token_sets import TokenSets
+from constraints.translate import regions_of, token_ids
+from seqdiff.alphabet import Alphabet
+from seqdiff.errors import ConditionError
+
+
+@dataclass(frozen=True, eq=False)
+class Compiled:
+    """What must hold of n rows.
+
+    Attributes:
+        structure: what a whole row must satisfy beyond its sets of tokens, or None.
+        region: (n, L) int64, combination of regions of each position, for the structure.
+        set_index: (n, L) int64, the set of tokens of each position, a row of `set_table`.
+        set_table: (K, V) bool; the first is "any token".
+        classes: what the parts became, for the certificate.
+        automaton: the regular part, or None.
+    """
+
+    expression: Constraint | None
+    alphabet: Alphabet
+    layouts: tuple[Layout, ...]
+    structure: Structure | None
+    region: Tensor
+    set_index: Tensor
+    set_table: Tensor
+    classes: str
+    automaton: Automaton | None = field(default=None, repr=False)
+
+    @property
+    def sets(self) -> TokenSets | None:
+        """The sets of tokens as a Condition; None if any token may stand anywhere."""
+        if not bool(self.set_index.any()):
+            return None
+        log_allowed = torch.where(self.set_table, 0.0, float("-inf")).double()
+        return TokenSets(log_allowed, self.set_index)
+
+    def allowed(self, rows: Tensor) -> Tensor:
+        """(R, L, V) bool, which tokens may stand where in rows (R,)."""
+        return self.set_table[self.set_index[rows]]
+
+    def check(self, tokens: Tensor, rows: Tensor | None = None) -> Tensor:
+        """Which finished rows (R, L) satisfy everything, by plain Python: (R,) bool. rows (R,) says whose layout each has."""
+        numbers = range(len(tokens)) if rows is None else rows.tolist()
+        return torch.tensor([not self.violations(x, row) for x, row in zip(tokens, numbers, strict=True)], dtype=torch.bool)
+
+    def violations(self, tokens: Tensor, row: int) -> list[str]:
+        """The texts of the constraints, joined by & at the top, that a finished row (L,) breaks; settled tokens too."""
+        layout = self.layouts[row]
+        ids = tokens[: layout.length].tolist()
+        if len(ids) != layout.length or not all(0 <= i < len(self.alphabet) for i in ids):
+            return [f"expected {layout.length} tokens without holes"]
+        names = [self.alphabet.tokens[i] for i in ids]
+        regions = {name: layout.places((name,)) for name in layout.regions}
+        parts = top_level(self.expression)
+        broken = [str(part) for part in parts if not holds(part, names, regions, self.alphabet)]
+        settled = [] if layout.tokens is None else layout.tokens.tolist()
+        moved = [i for i, (a, b) in enumerate(zip(settled, ids, strict=False)) if 0 <= a < len(self.alphabet) and a != b]
+        return broken + [str(Pin(i, self.alphabet.tokens[settled[i]])) for i in moved]
+
+
+def top_level(expression: Constraint | None) -> list[Constraint]:
+    """The constraints that are joined by & at the top."""
+    if expression is None:
+        return []
+    return list(expression.parts) if isinstance(expression, And) else [expression]
+
+
+def conjuncts(c: Constraint | None, path: Path = ()) -> Asked:
+    """Constraints that all must hold, each with the regions it is asked within."""
+    match c:
+        case None:
+            return []
+        case And():
+            return [asked for part in c.parts for asked in conjuncts(part, path)]
+        case Within():
+            return conjuncts(c.part, (*path, c.region))
+        case Not(part=Not(part=inner)):
+            return conjuncts(inner, path)
+    return [(c, path)]
+
+
+def compile(
+    expression: Constraint | None, alphabet: Alphabet, layouts: Sequence[Layout], budget: Budget | None = None
+) -> Compiled:
+    """Raises ConditionError for what is unknown, over budget, or outside what can be combined exactly."""
+    if not layouts:
+        raise ConditionError("constraints: expected at least one row, got none")
+    if expression is not None:
+        check_size(expression)
+    budget = budget or Budget()
+    asked = conjuncts(expression)
+    for c, path in asked:
+        for layout in layouts:
+            layout.mask((*path, *regions_of(c)))  # refuses unknown regions
+    placed = [a for a in asked if isinstance(a[0], (Pin, Allow, Ban, Length))]
+    regular = [a for a in asked if a[0].kind == REGULAR and a not in placed]
+    free = [a for a in asked if a[0].kind == CONTEXT_FREE]
+    related = [a for a in asked if a[0].kind == RELATION]
+    for c, _ in free + related:
+        if not isinstance(c, (Grammar, JsonSchema, Tie, Distinct)):
+            raise ConditionError(
+                f"{c}: a {c.kind} constraint under ~ or | is outside what can be held exactly; join it with & alone, "
+                "or ask for designs of each alternative"
+            )
+    linked = [ties.links(related, layout, alphabet) for layout in layouts]
+    sets = _Sets(alphabet, layouts)
+    sets.place(placed)
+    for row, link in enumerate(linked):
+        sets.relate(row, link)
+    if related:
+        regular = ties.renamed(regular, related, layouts[0])
+    structure, region, automaton, classes = assemble(regular, free, related, linked, alphabet, layouts, budget)
+    if automaton is not None and automaton.is_empty:
+        sets.allowed[:] = False
+    index, table = sets.compact()
+    if placed or any(layout.tokens is not None for layout in layouts):
+        classes = [f"token sets ({len(table)})", *classes]
+    text = " ∧ ".join(classes) or "nothing asked"
+    return Compiled(expression, alphabet, tuple(layouts), structure, region, index, table, text, automaton)
+
+
+class _Sets:
+    """The tokens that each position may hold, (n, L, V) bool."""
+
+    def __init__(self, alphabet: Alphabet, layouts: Sequence[Layout]):
+        self.alphabet, self.layouts = alphabet, layouts
+        V = len(alphabet)
+        self.table = torch.ones(1, V, dtype=torch.bool)
+        self.allowed = torch.ones(len(layouts), max(layout.length for layout in layouts), V, dtype=torch.bool)
+        for row, layout in enumerate(layouts):
+            if layout.tokens is not None:
+                settled = ((layout.tokens >= 0) & (layout.tokens < V)).nonzero().squeeze(-1)
+                self.allowed[row, settled] = torch.nn.functional.one_hot(layout.tokens[settled], V).bool()
+
+    def place(self, placed: Asked) -> None:
+        V = len(self.alphabet)
+        for c, path in placed:
+            token = torch.zeros(V, dtype=torch.bool)
+            if isinstance(c, (Pin, Allow, Ban)):
+                tokens = Tokens((c.token,)) if isinstance(c, Pin) else c.tokens
+                token[sorted(token_ids(tokens, self.alphabet, str(c)))] = True
+            for row, layout in enumerate(self.layouts):
+                places = layout.places(path)
+                if isinstance(c, Length):
+                    if not (c.low <= len(places) and (c.high is None or len(places) <= c.high)):
+                        self.allowed[row] = False
+                elif isinstance(c, Pin):
+                    if c.position < len(places):
+                        self.allowed[row, places[c.position]] &= token
+                    else:
+                        self.allowed[row] = False
+                elif isinstance(c, (Allow, Ban)):
+                    where = places if c.positions is None else [places[i] for i in c.positions if i < len(places)]
+                    self.allowed[row, where] &= token if isinstance(c, Allow) else ~token
+
+    def relate(self, row: int, link: ties.Links) -> None:
+        if not link.possible:
+            self.allowed[row] = False
+        for tie in link.fixed():
+            self.allowed[row, tie.first] &= torch.arange(len(self.alphabet)) == torch.tensor(tie.map)
+
+    def compact(self) -> tuple[Tensor, Tensor]:
+        """(index (n, L), table (K, V)), the set of all tokens first."""
+        n, L, V = self.allowed.shape
+        rows = torch.cat([torch.ones(1, V, dtype=torch.bool), self.allowed.reshape(-1, V)]).numpy()
+        packed = np.packbits(rows, axis=1)
+        _, first, inverse = np.unique(packed, axis=0, return_index=True, return_inverse=True)
+        order = np.argsort(first)  # in the order of meeting, so that "any token" is number 0
+        index = torch.as_tensor(np.argsort(order)[inverse.ravel()][1:]).reshape(n, L)
+        return index, torch.as_tensor(rows[first[order]])
