@@ -1,15 +1,15 @@
 """What a constraint means: plain Python on the tokens of one row.
 
 This is the checker of finished designs. It shares nothing with what compiles constraints: motifs are followed element by
-element, regular expressions go to `re`, grammars to lark's Earley parser, JSON to `json` and a plain reading of the schema.
+element, regular expressions part by part, grammars by lark's Earley parser, JSON by a plain reading of the schema.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import combinations, groupby
 
 from constraints.check_json import accepts
+from constraints.check_regex import matches
 from constraints.expression import (
     ALL,
     Allow,
@@ -74,7 +74,7 @@ class _Row:
                 asked = x if c.positions is None else [x[i] for i in c.positions if i < len(x)]
                 return all((token in c.tokens) == isinstance(c, Allow) for token in asked)
             case Regex():
-                return re.fullmatch(c.pattern, "".join(x)) is not None
+                return matches(c.pattern, "".join(x))
             case Contains() | Avoid():
                 return any(_ends(c.motif, x, start) for start in range(len(x) + 1)) == isinstance(c, Contains)
             case StartsWith():
