@@ -1,8 +1,8 @@
 """Whether a text is JSON that a schema accepts: a plain reading of JSON Schema (draft 2020-12), keyword by keyword."""
 
 import json
-import math
 import re
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from seqdiff.errors import ConditionError
@@ -14,7 +14,7 @@ TYPES: dict[str, Any] = {
     "array": lambda v: isinstance(v, list),
     "object": lambda v: isinstance(v, dict),
     "number": lambda v: _is_number(v),
-    "integer": lambda v: _is_number(v) and v == math.floor(v),
+    "integer": lambda v: _is_number(v) and (isinstance(v, int) or v == v.to_integral_value()),
 }
 ANNOTATIONS = {"$schema", "$id", "$defs", "definitions", "$comment", "title", "description", "default", "examples", "format"}
 
@@ -22,10 +22,10 @@ ANNOTATIONS = {"$schema", "$id", "$defs", "definitions", "$comment", "title", "d
 def accepts(schema: str, text: str) -> bool:
     """Both as JSON text. Raises ConditionError for a keyword that is not known here."""
     try:
-        value = json.loads(text, parse_constant=_no_constant)
+        value = json.loads(text, parse_constant=_no_constant, parse_float=Decimal)
     except (ValueError, RecursionError):
         return False
-    root = json.loads(schema)
+    root = json.loads(schema, parse_float=Decimal)  # 0.3 is a multiple of 0.1
     return _valid(root, value, root)
 
 
@@ -34,7 +34,7 @@ def _no_constant(name: str):
 
 
 def _is_number(value) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return isinstance(value, (int, Decimal)) and not isinstance(value, bool)
 
 
 def _same(a, b) -> bool:
@@ -105,7 +105,10 @@ def _number(keyword: str, asked, value) -> bool:
             return value > asked
         case "exclusiveMaximum":
             return value < asked
-    return value % asked == 0
+    try:
+        return Decimal(value) % asked == 0
+    except InvalidOperation:  # the quotient has more digits than Decimal carries
+        return False
 
 
 def _sized(keyword: str, asked: int, size: int) -> bool:

@@ -94,6 +94,9 @@ SCHEMA = {
         ({"anyOf": [{"type": "null"}, {"multipleOf": 3, "type": "number"}]}, ["null", "6", "-3"], ["4", '"a"']),
         ({"oneOf": [{"type": "integer"}, {"minimum": 3}]}, ["2", "3.5", '"a"'], ["4", "2.5"]),
         ({"allOf": [{"minItems": 1}, {"uniqueItems": True}], "type": "array"}, ["[1,true]", "[0]"], ["[]", "[1,1.0]"]),
+        ({"multipleOf": 0.1}, ["0.3", "-1.7", "2", '"a"'], ["0.35", "1e300000"]),
+        ({"type": "integer"}, ["3.0", "1e999999999", "-0"], ["3.5", "1e-999999999"]),
+        ({"enum": [0.1, 3]}, ["0.1", "0.10", "3.0"], ["0.2"]),
         ({"not": {"type": "string"}, "minProperties": 1}, ["1", '{"a":1}'], ['"a"', "{}"]),
         (
             {"patternProperties": {"^x": {"type": "null"}}, "additionalProperties": False},
