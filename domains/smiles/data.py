@@ -112,6 +112,26 @@ def is_held_out(smiles: str, percent: int) -> bool:
     return int(hashlib.sha256(smiles.encode()).hexdigest()[8:16], 16) % 100 < percent
 
 
+def _metric_chunk(job: tuple[str, list[str]]) -> list[float]:
+    from domains.smiles.properties import describe
+
+    name, chunk = job
+    return [describe(smiles).metrics[name] for smiles in chunk]
+
+
+def metric_many(smiles: list[str], name: str, workers: int | None = None, chunk: int = 2000) -> list[float]:
+    """A figure of `properties.METRICS` of each valid SMILES, in worker processes. Raises ConfigError for an unknown name."""
+    from domains.smiles.properties import METRICS
+
+    if name not in METRICS:
+        raise ConfigError(f"data.target: expected one of {', '.join(METRICS)}; got {name!r}")
+    jobs = [(name, smiles[i : i + chunk]) for i in range(0, len(smiles), chunk)]
+    if len(jobs) < 2:
+        return [value for job in jobs for value in _metric_chunk(job)]
+    with ProcessPoolExecutor(workers) as pool:
+        return [value for part in pool.map(_metric_chunk, jobs) for value in part]
+
+
 @dataclass(frozen=True)
 class Source:
     """One file of molecules and the class that its rows get."""
@@ -126,12 +146,16 @@ def encode_files(
     min_count: int = 25,
     held_out_percent: int = 2,
     workers: int | None = None,
+    target: str = "",
+    alphabet: Alphabet | None = None,
 ) -> EncodedData:
     """Canonicalise, remove duplicates (the first file wins), split, count tokens, encode.
 
     Args:
         max_length: longest row kept, in tokens.
         min_count: a token in fewer molecules (held-out ones too) is left out of the alphabet, with the molecules that use it.
+        target: the figure of `properties.METRICS` that each row carries as its number, '' for none.
+        alphabet: use this one; molecules with other tokens are left out, and min_count has no effect.
 
     What was left out, and why, stands in `provenance`.
     """
@@ -163,7 +187,8 @@ def encode_files(
             unknown += 1
     short = {smiles: tokens for smiles, tokens in tokenized.items() if len(tokens) <= max_length}
     counts = Counter(token for tokens in short.values() for token in set(tokens))
-    alphabet = Alphabet("smiles", tuple(sorted(token for token, count in counts.items() if count >= min_count)))
+    if alphabet is None:
+        alphabet = Alphabet("smiles", tuple(sorted(token for token, count in counts.items() if count >= min_count)))
     known = {smiles: tokens for smiles, tokens in short.items() if all(token in alphabet.ids for token in tokens)}
     provenance = {
         "files": files,
@@ -182,4 +207,6 @@ def encode_files(
         [is_held_out(smiles, held_out_percent) for smiles in known],
         labels,
         provenance,
+        metric_many(list(known), target, workers) if target else None,
+        target,
     )

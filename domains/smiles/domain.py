@@ -60,16 +60,25 @@ def write(path: Path, designs) -> None:
 
 
 def encode_training_data(table: dict, base: Path) -> EncodedData:
-    """Read the `[data]` table of a training configuration; relative paths are taken from the configuration's folder."""
+    """Read the `[data]` table of a training configuration; relative paths are taken from the configuration's folder.
+
+    `target` names a figure of `properties.METRICS` for a regressor; `alphabet` a model whose tokens are used, so that what
+    is trained can guide it.
+    """
     parameters = dict(table)
     files = parameters.pop("files", None)
     if not isinstance(files, list) or not files:
         raise ConfigError('data.files: expected a list of { path = "…", label = "…" }, got ' + repr(files))
     sources = [from_table(Source, entry, f"data.files[{i}]") for i, entry in enumerate(files)]
     sources = [Source(str((base / source.path).resolve()), source.label) for source in sources]
-    allowed = {"max_length", "min_count", "held_out_percent"}
+    allowed = {"max_length", "min_count", "held_out_percent", "target", "alphabet"}
     if unknown := set(parameters) - allowed:
         raise ConfigError(f"data.{sorted(unknown)[0]}: unknown key; expected files, {', '.join(sorted(allowed))}")
+    if "alphabet" in parameters:
+        from domains.registry import find_model
+
+        folder = find_model(parameters["alphabet"], "smiles")
+        parameters["alphabet"] = Alphabet.from_json((folder / "alphabet.json").read_text())
     return encode_files(sources, **parameters)
 
 

@@ -7,16 +7,19 @@ from typing import Any
 from torch import nn
 
 from seqdiff.denoisers.causal import Causal, CausalConfig
+from seqdiff.denoisers.classifier import Classifier, ClassifierConfig
 from seqdiff.denoisers.registry import denoiser_from_config, denoiser_to_config
 from seqdiff.denoisers.transformer import Transformer, TransformerConfig
 from seqdiff.errors import ConfigError
 from seqdiff.processes.absorbing import Absorbing
+from seqdiff.processes.base import TokenProcess
 from seqdiff.processes.gaussian import Straight, VarianceExploding, VariancePreserving, VectorProcess
 from seqdiff.processes.registry import process_from_config, process_to_config
 from seqdiff.processes.uniform import Uniform
 from seqdiff.schedules import Schedule, schedule_from_config, schedule_to_config
 from seqdiff.systems.autoregressive import Autoregressive
 from seqdiff.systems.base import System
+from seqdiff.systems.classifier import Classification, Regression
 from seqdiff.systems.d3pm import D3PM
 from seqdiff.systems.embedding_diffusion import EmbeddingDiffusion, EmbeddingNetwork
 from seqdiff.systems.mdlm import MDLM
@@ -29,12 +32,15 @@ KINDS: dict[str, Any] = {
     "d3pm": D3PM,
     "embedding": EmbeddingDiffusion,
     "autoregressive": Autoregressive,
+    "classifier": Classification,
+    "regressor": Regression,
 }
 VECTORS: dict[str, Any] = {
     "variance-preserving": VariancePreserving,
     "variance-exploding": VarianceExploding,
     "straight": Straight,
 }
+NOT_SAVED = ("process", "vectors", "targets")  # fields of a system that are no plain value of its table
 EMBEDDING_WIDTH = 64  # of systems on embeddings, where the model table has no input_width
 
 
@@ -73,22 +79,35 @@ SYSTEMS: dict[str, Callable[[dict, Schedule], tuple[nn.Module, System]]] = {
 }
 
 
+def _classifier(model: dict, schedule: Schedule) -> tuple[nn.Module, System]:
+    return _on_noise(model, model["labels"]), Classification(_noise(model, schedule))
+
+
+def _regressor(model: dict, schedule: Schedule) -> tuple[nn.Module, System]:
+    return _on_noise(model, 0), Regression(_noise(model, schedule))
+
+
+GUIDES: dict[str, Callable[[dict, Schedule], tuple[nn.Module, System]]] = {"classifier": _classifier, "regressor": _regressor}
+
+
 def build_system(name: str, model: dict, schedule: dict) -> tuple[nn.Module, System]:
     """A fresh network of the `model` table (a denoiser's fields, vocabulary among them) and its system.
 
     Raises ConfigError for an unknown name, field or schedule.
     """
-    if name not in SYSTEMS:
-        raise ConfigError(f"system: expected one of {', '.join(SYSTEMS)}; got {name!r}")
-    return SYSTEMS[name](model, schedule_from_config(schedule))
+    if name not in SYSTEMS | GUIDES:
+        raise ConfigError(f"system: expected one of {', '.join(SYSTEMS | GUIDES)}; got {name!r}")
+    return (SYSTEMS | GUIDES)[name](model, schedule_from_config(schedule))
 
 
 def system_to_config(network: nn.Module, system: System) -> dict:
     """Tables "system", "denoiser" and "process" of plain values, from which `system_from_config` builds both again."""
     kind = next(name for name, cls in KINDS.items() if type(system) is cls)
-    options = {f.name: getattr(system, f.name) for f in fields(system) if f.name not in ("process", "vectors")}  # type: ignore[arg-type]
+    options = {f.name: getattr(system, f.name) for f in fields(system) if f.name not in NOT_SAVED}  # type: ignore[arg-type]
     if isinstance(network, EmbeddingNetwork):
         denoiser = {"kind": "embedding", "norm": network.embedding.norm, **asdict(network.config)}
+    elif isinstance(network, Classifier):
+        denoiser = {"kind": "classifier", **asdict(network.config)}
     else:
         denoiser = denoiser_to_config(network)  # type: ignore[arg-type]
     if isinstance(system, EmbeddingDiffusion):
@@ -110,6 +129,9 @@ def system_from_config(config: dict) -> tuple[nn.Module, System]:
     if denoiser.get("kind") == "embedding":
         norm = {key: denoiser.pop(key) for key in ("kind", "norm")}["norm"]
         network: nn.Module = EmbeddingNetwork(from_table(TransformerConfig, denoiser, "denoiser"), norm)
+    elif denoiser.get("kind") == "classifier":
+        sizes = {key: value for key, value in denoiser.items() if key != "kind"}
+        network = Classifier(from_table(ClassifierConfig, sizes, "denoiser"))
     else:
         network = denoiser_from_config(denoiser)
     process = config["process"]
@@ -149,3 +171,20 @@ def _on_embeddings(model: dict) -> EmbeddingNetwork:
     E = model.get("input_width", EMBEDDING_WIDTH)
     fields = {"time_input": True, "self_condition": True} | model | {"input_width": E, "output_width": E}
     return EmbeddingNetwork(from_table(TransformerConfig, fields, "model"))
+
+
+def _on_noise(model: dict, classes: int) -> Classifier:
+    """`trunk_labels` are the classes of a denoiser whose trunk is taken over; `labels` are those that are told apart."""
+    sizes = {key: value for key, value in model.items() if key not in ("process", "labels", "trunk_labels")}
+    sizes |= {"time_input": model.get("time_input", model.get("process") == "uniform")}
+    sizes |= {"classes": classes, "labels": model.get("trunk_labels", 0)}
+    return Classifier(from_table(ClassifierConfig, sizes, "model"))
+
+
+def _noise(model: dict, schedule: Schedule) -> TokenProcess:
+    """The process whose x_t is read: `model.process`, the absorbing one if none is named."""
+    processes = {"absorbing": Absorbing, "uniform": Uniform}
+    name = model.get("process", "absorbing")
+    if name not in processes:
+        raise ConfigError(f"model.process: expected one of {', '.join(processes)}; got {name!r}")
+    return processes[name](model["vocabulary"], schedule)

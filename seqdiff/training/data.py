@@ -33,6 +33,8 @@ class EncodedData:
         held_out: (n,) bool; these rows are never trained on.
         label_names: names of the classes, () if there are none.
         provenance: free description of the source files (hashes, counts), kept for the model card.
+        targets: (n,) float64, the number of each row that a regressor learns, or None.
+        target: what that number is, '' if there is none.
     """
 
     alphabet: Alphabet
@@ -42,9 +44,13 @@ class EncodedData:
     held_out: np.ndarray
     label_names: tuple[str, ...] = ()
     provenance: dict = field(default_factory=dict)
+    targets: np.ndarray | None = None
+    target: str = ""
 
     @classmethod
-    def from_rows(cls, alphabet, rows, labels, held_out, label_names=(), provenance=None) -> "EncodedData":
+    def from_rows(
+        cls, alphabet, rows, labels, held_out, label_names=(), provenance=None, targets=None, target=""
+    ) -> "EncodedData":
         """From a list of lists of ids."""
         dtype = np.uint8 if len(alphabet) + 2 <= 256 else np.uint16
         offsets = np.zeros(len(rows) + 1, np.int64)
@@ -58,6 +64,8 @@ class EncodedData:
             np.asarray(held_out, bool),
             tuple(label_names),
             provenance or {},
+            None if targets is None else np.asarray(targets, np.float64),
+            target,
         )
 
     @cached_property
@@ -84,12 +92,14 @@ class EncodedData:
             "offsets": self.offsets,
             "labels": self.labels,
             "held_out": self.held_out.astype(np.uint8),
+            **({} if self.targets is None else {"targets": self.targets}),
         }
         metadata = {
             "format": "seqdiff-data-1",
             "alphabet": self.alphabet.to_json(),
             "label_names": json.dumps(self.label_names),
             "provenance": json.dumps(self.provenance),
+            "target": self.target,
         }
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial")
@@ -117,14 +127,44 @@ class EncodedData:
             arrays["held_out"].astype(bool),
             tuple(json.loads(metadata["label_names"])),
             json.loads(metadata["provenance"]),
+            arrays.get("targets"),
+            metadata.get("target", ""),
         )
 
     def digest(self) -> str:
-        """sha256 over tokens, offsets, labels and split: two runs with the same digest saw the same data."""
+        """sha256 over tokens, offsets, labels, split and targets: two runs with the same digest saw the same data."""
         sha = hashlib.sha256(self.alphabet.to_json().encode())
-        for array in (self.tokens, self.offsets, self.labels, self.held_out):
+        for array in (self.tokens, self.offsets, self.labels, self.held_out, *([] if self.targets is None else [self.targets])):
             sha.update(np.ascontiguousarray(array).tobytes())
         return sha.hexdigest()
+
+
+class Targets:
+    """The number y of a row, found by the row itself: y is a function of x_0, so a batch need not carry it.
+
+    A row's key is Σ_i m_i (x_i + 1) mod 2⁶⁴ with random odd m_i; of equal rows the first one's number counts.
+    """
+
+    def __init__(self, data: EncodedData):
+        if data.targets is None:
+            raise TrainingError("training data: expected a number a row (data.target), got none")
+        self.pad, self.numbers = data.alphabet.pad, data.targets
+        longest = int(data.lengths.max(initial=1))
+        self._m = np.random.Generator(np.random.Philox(key=17)).integers(-(2**62), 2**62, longest) * 2 + 1
+        columns = np.arange(len(data.tokens)) - np.repeat(data.offsets[:-1], data.lengths)
+        sums = np.concatenate([[0], np.cumsum(self._m[columns] * (data.tokens.astype(np.int64) + 1))])  # wraps, as meant
+        self._keys, first = np.unique(sums[data.offsets[1:]] - sums[data.offsets[:-1]], return_index=True)
+        self._values = data.targets[first]
+
+    def __call__(self, x_0: Tensor) -> Tensor:
+        """(B,) float64 numbers of rows (B, L), padded at the end. Raises TrainingError for a row that the data lack."""
+        rows = x_0.cpu().numpy()
+        words, beyond = np.split(np.where(rows == self.pad, 0, rows + 1), [min(len(self._m), rows.shape[1])], axis=1)
+        keys = (words * self._m[: words.shape[1]]).sum(-1)
+        place = np.searchsorted(self._keys, keys).clip(max=len(self._keys) - 1)
+        if beyond.any() or not (self._keys[place] == keys).all():
+            raise TrainingError("training data: a row is asked for whose number is not known")
+        return torch.from_numpy(self._values[place]).to(x_0.device)
 
 
 @dataclass(frozen=True)
