@@ -153,44 +153,38 @@ class AllDifferent:
 
     @property
     def cells(self) -> int:
-        return 2 ** len(self.positions) * (self.vocabulary + len(self.positions) + 1)
-
-    def _without(self, device) -> Tensor:
-        """(2^k, k) the set S∖i; 2^k, an empty column, where i is not in S."""
-        k = len(self.positions)
-        sets, bit = torch.arange(2**k, device=device).unsqueeze(1), 2 ** torch.arange(k, device=device)
-        return torch.where((sets & bit) > 0, sets & ~bit, 2**k)
+        return 2 ** len(self.positions) * (self.vocabulary + 2)
 
     def sum_out(self, p: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """log Z (R,); [F_0 … F_{V−1} (R, V, 2^k + 1), p of the positions scaled to a largest entry of 1 (R, k, V)]."""
+        """log Z (R,); [F_0 … F_{V−1} (R, V, 2^k), p of the positions scaled to a largest entry of 1 (R, k, V)]."""
         q = p[:, list(self.positions)]
         peak = q.detach().amax(-1, keepdim=True)
         peak = torch.where(peak > 0, peak, 1.0)
         q = q / peak
-        without = self._without(p.device)
-        filled = p.new_zeros(len(p), len(without) + 1)
-        filled[:, 0] = 1
+        k = len(self.positions)
+        filled = torch.nn.functional.one_hot(torch.zeros(len(p), dtype=torch.int64, device=p.device), 2**k).to(q)
         before = []
         for v in range(self.vocabulary):
             before.append(filled)
-            more = (filled[:, without] * q[:, :, v].unsqueeze(1)).sum(-1)
-            filled = filled + torch.nn.functional.pad(more, (0, 1))
-        return filled[:, -2].log() + peak.log().sum((1, 2)), [torch.stack(before, 1), q]
+            more = filled.clone()
+            for i in range(k):  # sets are numbers in base 2: axis 2 tells those without i from those with i
+                halves = (len(p), 2 ** (k - 1 - i), 2, 2**i)
+                more.view(halves)[:, :, 1] += filled.view(halves)[:, :, 0] * q[:, i, v].reshape(-1, 1, 1)
+            filled = more
+        return filled[:, -1].log() + peak.log().sum((1, 2)), [torch.stack(before, 1), q]
 
     def fill(self, x: Tensor, p: Tensor, u: Tensor, state: list[Tensor]) -> None:
         """Draw the positions into x (R, L), the largest token first."""
         before, q = state
-        k, rows, token = (
-            len(self.positions),
-            torch.arange(len(p), device=p.device),
-            torch.arange(self.vocabulary, device=p.device),
-        )
-        without, place = self._without(p.device), torch.tensor(self.positions, device=p.device)
+        k, rows = len(self.positions), torch.arange(len(p), device=p.device)
+        token = torch.arange(self.vocabulary, device=p.device)
+        place, bit = torch.tensor(self.positions, device=p.device), 2 ** torch.arange(k, device=p.device)
         left = torch.full_like(rows, 2**k - 1)
         below = torch.full_like(rows, self.vocabulary)
         for position in self.positions:
-            source = without[left].unsqueeze(1).expand(-1, self.vocabulary, -1)
-            weights = before.gather(-1, source) * q.transpose(1, 2) * (token < below.unsqueeze(1)).unsqueeze(-1)
+            source = (left.unsqueeze(1) & ~bit).unsqueeze(1).expand(-1, self.vocabulary, -1)
+            possible = (token < below.unsqueeze(1)).unsqueeze(-1) & ((left.unsqueeze(1) & bit) > 0).unsqueeze(1)
+            weights = before.gather(-1, source) * q.transpose(1, 2) * possible
             choice = categorical(weights.flatten(1), u[:, position]).clamp(max=self.vocabulary * k - 1)
             below, i = choice // k, choice % k
             x[rows, place[i]] = below
