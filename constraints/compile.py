@@ -174,7 +174,6 @@ class _Sets:
     def __init__(self, alphabet: Alphabet, layouts: Sequence[Layout]):
         self.alphabet, self.layouts = alphabet, layouts
         V = len(alphabet)
-        self.table = torch.ones(1, V, dtype=torch.bool)
         self.allowed = torch.ones(len(layouts), max(layout.length for layout in layouts), V, dtype=torch.bool)
         for row, layout in enumerate(layouts):
             if layout.tokens is not None:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from constraints.algebra import positions_text
 from constraints.compile import Compiled, compile, top_level
 from constraints.exploration import Budget
 from constraints.expression import And, Constraint, Within
@@ -195,6 +196,12 @@ class Lengths:
     @property
     def complete(self) -> bool:
         return self.tried == self.total
+
+    def __str__(self) -> str:
+        """The lengths of each gap that occur in some combination: gap1: 2..4, 7; gap2: 1."""
+        columns = [sorted(set(column)) for column in zip(*self.possible, strict=True)]
+        listed = "; ".join(f"gap{g}: {', '.join(positions_text(tuple(column)))}" for g, column in enumerate(columns, 1))
+        return listed if self.complete else f"{listed} ({self.tried:,} of {self.total:,} combinations were tried)"
 
 
 def feasible_lengths(

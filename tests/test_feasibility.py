@@ -157,6 +157,8 @@ def test_the_gap_lengths_that_work():
     assert found.possible == ((0, 2), (1, 1), (1, 2), (2, 1), (2, 2), (3, 1))
     tied = feasible_lengths(template, parse("tie(gap1, gap2)"), ABC)
     assert tied.possible == ((1, 1), (2, 2))
+    assert str(tied) == "gap1: 1..2; gap2: 1..2"
+    assert str(feasible_lengths(template, parse("~within(gap1, length(1..2))"), ABC)) == "gap1: 0, 3; gap2: 1..2"
     every = [(a, b) for a in range(4) for b in (1, 2)]
     assert feasible_lengths(template, None, ABC).possible == tuple(every)
     motif = parse("within(core, contains(C-C-C))")
@@ -177,6 +179,7 @@ def test_too_many_gap_lengths_are_sampled_and_it_is_said():
     found = feasible_lengths(template, parse("length(5..)"), ABC, most=50)
     assert (found.tried, found.total, found.complete) == (50, 400, False)
     assert found.possible[-1] == (20, 20)
+    assert str(found).startswith("gap1: 1..20; gap2: ") and str(found).endswith(" (50 of 400 combinations were tried)")
     assert len({a for a, _ in found.possible}) == 20
     with pytest.raises(Infeasible, match=r"\(50 of 400 combinations were tried\)"):
         feasible_lengths(template, parse("length(99)"), ABC, most=50)
