@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from constraints import expression as e
 from constraints.compile import Compiled, compile
 from constraints.exploration import Budget
+from constraints.feasibility import feasible
 from constraints.layout import Layout
 from constraints.notation import parse
 from seqdiff.alphabet import Alphabet
@@ -203,6 +204,32 @@ def test_symmetric_chains_read_their_motif_once():
     alone = compile(parse("tie(A, B) & within(A, contains(A-B))"), ABC, [layout])
     assert both.automaton.states == alone.automaton.states
     assert (compiled_set(both, 0) == compiled_set(alone, 0)).all()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "avoid(A-B) & within(left, contains(C) & ban([B])) & count([A], 2..3)",
+        "tie(left, right) & within(right, contains(A-x(0,1)-C)) & ban([B], 0)",
+        "distinct(0, 3, 6) & tie(left, right, reverse)",
+        'within(left, grammar("start: \\"A\\" start \\"B\\" | \\"C\\"") & starts_with(A)) & within(right, allow([AB]))',
+    ],
+)
+def test_what_is_drawn_satisfies_the_checker(text):
+    """300 rows of two layouts under random p, in one call."""
+    layouts = [Layout(8, {"left": (0, 3), "right": (3, 6)}), Layout(8, {"left": (1, 4), "right": (5, 8)})] * 150
+    c = compile(parse(text), ABC, layouts)
+    rows = torch.arange(len(layouts))
+    generator = torch.Generator().manual_seed(1)
+    p = torch.rand(len(layouts), 8, 3, generator=generator, dtype=torch.float64) ** 4 * c.allowed(rows)
+    possible = feasible(c)
+    structure = c.structure.rows(rows) if hasattr(c.structure, "rows") else c.structure
+    tokens, log_mass = structure.draw(p, torch.rand(len(layouts), 8, generator=generator, dtype=torch.float64), c.region)
+    assert torch.equal(log_mass.isfinite(), possible)
+    assert possible[::2].all() or possible[1::2].all()
+    assert c.check(tokens)[possible].all()
+    assert len(tokens[possible].unique(dim=0)) > 20
+    assert not c.check(tokens.flip(1).roll(1, 1))[possible].all()
 
 
 def test_texts_of_several_tokens():
