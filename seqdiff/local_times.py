@@ -78,7 +78,7 @@ def information(counts: Tensor) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class PerPosition:
-    """τ_i = t^{w_i}, w (L,): positions with w < 1 are noised earlier, and so revealed later, than the others."""
+    """τ_i = t^{w_i}, w (L,) or longer: positions with w < 1 are noised earlier, and so revealed later, than the others."""
 
     power: Tensor
 
@@ -86,11 +86,17 @@ class PerPosition:
         _check_power(self.power)
 
     def __call__(self, t, tokens):
-        return (column(t) ** self.power.to(tokens.device).double()).expand(tokens.shape)
+        return (column(t) ** self._powers(tokens)).expand(tokens.shape)
 
     def prime(self, t, tokens):
-        power = self.power.to(tokens.device).double()
+        power = self._powers(tokens)
         return (power * column(t) ** (power - 1)).expand(tokens.shape)
+
+    def _powers(self, tokens: Tensor) -> Tensor:
+        L, there = tokens.shape[-1], self.power.shape[-1]
+        if 1 < there < L:
+            raise ConfigError(f"local time: expected a power for each of {L} positions, got {there}")
+        return self.power.to(tokens.device).double()[..., :L]
 
 
 @dataclass(frozen=True, eq=False)

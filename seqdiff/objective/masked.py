@@ -52,6 +52,15 @@ def masked_cross_entropy(process: Absorbing, logits: Tensor, x_0: Tensor, x_t: T
     return process.schedule.weight(t).to(nll.dtype) * nll
 
 
+def local_cross_entropy(process: Absorbing, logits: Tensor, x_0: Tensor, x_t: Tensor, weight: Tensor) -> Tensor:
+    """Σ over masked positions of w_i · −log p(x_0^i | x_t), (B,): `masked_cross_entropy` with a weight (B, L) a position.
+
+    For the weights of a schedule a token or a position (`seqdiff.local_times.local_weight`), t uniform.
+    """
+    nll = _nll(logits, x_0)
+    return _over_masks(process, weight.to(nll.dtype) * nll, x_t)
+
+
 def masked_step_loss(process: Absorbing, logits: Tensor, x_0: Tensor, x_t: Tensor, s: Tensor, t: Tensor) -> Tensor:
     """KL(q(x_s | x_t, x_0) ‖ p(x_s | x_t)) = (α_s − α_t)/(1 − α_t) · Σ over masked positions of −log p(x_0 | x_t), (B,).
 

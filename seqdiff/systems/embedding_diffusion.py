@@ -18,8 +18,9 @@ from seqdiff.embedding import EmbeddedProcess, Embedding
 from seqdiff.likelihood.gaussian import embedded_bound
 from seqdiff.noise import Stream, normal
 from seqdiff.objective import cross_entropy, weighted
-from seqdiff.processes.gaussian import VectorProcess
+from seqdiff.processes.gaussian import VectorProcess, spread
 from seqdiff.systems.base import Rows, System
+from seqdiff.systems.given import target
 
 
 class EmbeddingNetwork(nn.Module):
@@ -48,13 +49,18 @@ class Rounded:
 
     needs_time = True
 
-    def __init__(self, network: EmbeddingNetwork):
-        self.network, self.vocabulary = network, network.config.vocabulary
+    def __init__(self, network: EmbeddingNetwork, scale: VectorProcess | None = None):
+        self.network, self.vocabulary, self.scale = network, network.config.vocabulary, scale
         self.takes_previous = network.config.self_condition
 
     def __call__(self, x_t, t=None, label=None, lengths=None, positions=None, previous=None) -> Tensor:
-        x0_hat = self.network(x_t, t, label, lengths, positions, previous)
-        return self.network.embedding.logits(x0_hat.float())
+        return self.network.embedding.logits(self.x0_hat(x_t, t, label, lengths, positions, previous))
+
+    def x0_hat(self, x_t, t, label, lengths, positions, previous) -> Tensor:
+        """The network's x̂0, which with a `scale` reads x_t/√(a² + b²)."""
+        if self.scale is not None:
+            x_t = x_t / spread((self.scale.signal(t).square() + self.scale.noise(t).square()).sqrt())
+        return self.network(x_t, t, label, lengths, positions, previous).float()
 
 
 @dataclass(frozen=True)
@@ -62,15 +68,21 @@ class EmbeddingDiffusion(System):
     """Process: any on vectors, over the embedding that the network learns.
 
     Attributes:
+        regression: weight of the squared error; 0 leaves the cross-entropy alone, CDCD's score interpolation.
         anchor: weight of the cross-entropy; 0 is the ablation in which embeddings collapse.
         anchor_on_truth: Diffusion-LM's first form, the cross-entropy of the noised truth at t_min.
+        scaled: whether the network reads x_t/√(a² + b²), of variance 1 at every time (Karras et al., 2022; CDCD).
+        separator: token after which the target begins (`seqdiff.systems.given`); None: the whole row.
         t_min, t_max: times that are trained and sampled.
     """
 
     vectors: VectorProcess
     sampler: str = "embedded-ddpm"
+    regression: float = 1.0
     anchor: float = 1.0
     anchor_on_truth: bool = False
+    scaled: bool = False
+    separator: int | None = None
     t_min: float = 0.01
     t_max: float = 0.999
 
@@ -86,13 +98,14 @@ class EmbeddingDiffusion(System):
         place = rows.place[:, None, None]
         eps = normal(rows.seed, place, rows.step, words, Stream.CORRUPT, device=x_0.device).float()
         e = network.embedding.encode(x_0)
-        x_t = self.vectors.corrupt(e, t, eps).float()
+        free = target(rows.x_0, self.separator, rows.real)
+        x_t = torch.where(free.unsqueeze(-1), self.vectors.corrupt(e, t, eps), e).float()
         previous = self._previous(network, rows, x_t, t)
-        x0_hat = network(x_t, t, rows.label, rows.mask_lengths, None, previous).float()
-        mse = ((x0_hat - e).square().mean(-1) * rows.real).sum(-1)
+        x0_hat = self.denoiser(network).x0_hat(x_t, t, rows.label, rows.mask_lengths, None, previous)
+        mse = ((x0_hat - e).square().mean(-1) * free).sum(-1)
         rounded = e + 0.1 * eps if self.anchor_on_truth else x0_hat
-        anchor = cross_entropy(network.embedding.logits(rounded), x_0, rows.real)
-        return weighted({"anchor": self.anchor}, mse=mse, anchor=anchor)
+        anchor = cross_entropy(network.embedding.logits(rounded), x_0, free)
+        return weighted({"mse": self.regression, "anchor": self.anchor}, mse=mse, anchor=anchor)
 
     def _previous(self, network, rows: Rows, x_t: Tensor, t: Tensor) -> Tensor | None:
         """x̂0 of a first pass without gradient, as sampling forms it, for half of the rows; zeros for the others."""
@@ -105,10 +118,12 @@ class EmbeddingDiffusion(System):
         return torch.where(fed_back.unsqueeze(-1), first, 0.0)
 
     def bound(self, network, x_0, label, draws=4, seed=0):
-        return embedded_bound(self.denoiser(network), self.on(network), x_0, draws, seed, label, self.t_max, self.t_min)
+        free = target(x_0, self.separator, torch.ones_like(x_0, dtype=torch.bool))
+        how = {"t_max": self.t_max, "t_min": self.t_min, "free": free}
+        return embedded_bound(self.denoiser(network), self.on(network), x_0, draws, seed, label, **how)
 
     def denoiser(self, network):
-        return Rounded(network)
+        return Rounded(network, self.vectors if self.scaled else None)
 
     def process_of(self, network):
         return self.on(network)

@@ -9,7 +9,7 @@ from torch import nn
 from seqdiff.denoisers.causal import Causal, CausalConfig
 from seqdiff.denoisers.classifier import Classifier, ClassifierConfig
 from seqdiff.denoisers.registry import denoiser_from_config, denoiser_to_config
-from seqdiff.denoisers.transformer import Transformer, TransformerConfig
+from seqdiff.denoisers.transformer import TransformerConfig
 from seqdiff.errors import ConfigError
 from seqdiff.processes.absorbing import Absorbing
 from seqdiff.processes.base import TokenProcess
@@ -17,13 +17,19 @@ from seqdiff.processes.gaussian import Straight, VarianceExploding, VariancePres
 from seqdiff.processes.registry import process_from_config, process_to_config
 from seqdiff.processes.uniform import Uniform
 from seqdiff.schedules import Schedule, schedule_from_config, schedule_to_config
+from seqdiff.systems import recipes
 from seqdiff.systems.autoregressive import Autoregressive
 from seqdiff.systems.base import System
 from seqdiff.systems.classifier import Classification, Regression
 from seqdiff.systems.d3pm import D3PM
+from seqdiff.systems.diffusion_bert import DiffusionBERT
 from seqdiff.systems.embedding_diffusion import EmbeddingDiffusion, EmbeddingNetwork
+from seqdiff.systems.maskgit import MaskGIT
 from seqdiff.systems.mdlm import MDLM
+from seqdiff.systems.rdm import RDM
+from seqdiff.systems.recipes import on_embeddings, transformer
 from seqdiff.systems.sedd import SEDD
+from seqdiff.systems.simplex import SimplexDiffusion
 from seqdiff.training.config import from_table
 
 KINDS: dict[str, Any] = {
@@ -32,6 +38,10 @@ KINDS: dict[str, Any] = {
     "d3pm": D3PM,
     "embedding": EmbeddingDiffusion,
     "autoregressive": Autoregressive,
+    "simplex": SimplexDiffusion,
+    "diffusion-bert": DiffusionBERT,
+    "rdm": RDM,
+    "maskgit": MaskGIT,
     "classifier": Classification,
     "regressor": Regression,
 }
@@ -41,28 +51,27 @@ VECTORS: dict[str, Any] = {
     "straight": Straight,
 }
 NOT_SAVED = ("process", "vectors", "targets")  # fields of a system that are no plain value of its table
-EMBEDDING_WIDTH = 64  # of systems on embeddings, where the model table has no input_width
 
 
 def _mdlm(model: dict, schedule: Schedule) -> tuple[nn.Module, System]:
-    return _transformer(model), MDLM(Absorbing(model["vocabulary"], schedule))
+    return transformer(model), MDLM(Absorbing(model["vocabulary"], schedule))
 
 
 def _sedd(model: dict, schedule: Schedule) -> tuple[nn.Module, System]:
-    return _transformer(model), SEDD(Absorbing(model["vocabulary"], schedule))
+    return transformer(model), SEDD(Absorbing(model["vocabulary"], schedule))
 
 
 def _d3pm_uniform(model: dict, schedule: Schedule) -> tuple[nn.Module, System]:
-    return _transformer({"time_input": True} | model), D3PM(Uniform(model["vocabulary"], schedule))
+    return transformer({"time_input": True} | model), D3PM(Uniform(model["vocabulary"], schedule))
 
 
 def _diffusion_lm(model: dict, schedule: Schedule) -> tuple[nn.Module, System]:
-    return _on_embeddings(model), EmbeddingDiffusion(VariancePreserving(schedule))
+    return on_embeddings(model), EmbeddingDiffusion(VariancePreserving(schedule))
 
 
 def _flow(model: dict, schedule: Schedule) -> tuple[nn.Module, System]:
     """The straight path has no schedule of its own; t is its parameter."""
-    return _on_embeddings(model), EmbeddingDiffusion(Straight(), sampler="embedded-euler")
+    return on_embeddings(model), EmbeddingDiffusion(Straight(), sampler="embedded-euler")
 
 
 def _autoregressive(model: dict, schedule: Schedule) -> tuple[nn.Module, System]:
@@ -76,6 +85,15 @@ SYSTEMS: dict[str, Callable[[dict, Schedule], tuple[nn.Module, System]]] = {
     "diffusion-lm": _diffusion_lm,
     "flow": _flow,
     "autoregressive": _autoregressive,
+    "diffuseq": recipes.diffuseq,
+    "cdcd": recipes.cdcd,
+    "ssd-lm": recipes.ssd_lm,
+    "tess": recipes.tess,
+    "diffusion-bert": recipes.diffusion_bert,
+    "rdm": recipes.rdm,
+    "dndm": recipes.dndm,
+    "maskgit": recipes.maskgit,
+    "llada": recipes.llada,
 }
 
 
@@ -110,7 +128,7 @@ def system_to_config(network: nn.Module, system: System) -> dict:
         denoiser = {"kind": "classifier", **asdict(network.config)}
     else:
         denoiser = denoiser_to_config(network)  # type: ignore[arg-type]
-    if isinstance(system, EmbeddingDiffusion):
+    if isinstance(system, EmbeddingDiffusion | SimplexDiffusion):
         process = _vectors_to_config(system.vectors)
     else:
         process = None if system.process is None else process_to_config(system.process)
@@ -136,8 +154,8 @@ def system_from_config(config: dict) -> tuple[nn.Module, System]:
         network = denoiser_from_config(denoiser)
     process = config["process"]
     try:
-        if kind == "embedding":
-            system: System = EmbeddingDiffusion(_vectors_from_config(process), **options)
+        if KINDS[kind] in (EmbeddingDiffusion, SimplexDiffusion):
+            system: System = KINDS[kind](_vectors_from_config(process), **options)
         elif kind == "autoregressive":
             system = Autoregressive(**options)
         else:
@@ -161,16 +179,6 @@ def _vectors_from_config(config: dict) -> VectorProcess:
     if "schedule" in values:
         values["schedule"] = schedule_from_config(values["schedule"])
     return VECTORS[kind](**values)
-
-
-def _transformer(model: dict) -> Transformer:
-    return Transformer(from_table(TransformerConfig, model, "model"))
-
-
-def _on_embeddings(model: dict) -> EmbeddingNetwork:
-    E = model.get("input_width", EMBEDDING_WIDTH)
-    fields = {"time_input": True, "self_condition": True} | model | {"input_width": E, "output_width": E}
-    return EmbeddingNetwork(from_table(TransformerConfig, fields, "model"))
 
 
 def _on_noise(model: dict, classes: int) -> Classifier:

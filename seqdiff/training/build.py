@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, replace
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -11,7 +12,7 @@ from seqdiff.errors import ConfigError
 from seqdiff.systems.base import System
 from seqdiff.systems.classifier import Regression
 from seqdiff.systems.registry import GUIDES, build_system
-from seqdiff.training.config import TrainingConfig
+from seqdiff.training.config import TrainingConfig, with_table
 from seqdiff.training.data import EncodedData, Targets
 
 
@@ -25,7 +26,11 @@ def build(config: TrainingConfig, data: EncodedData) -> tuple[nn.Module, System]
     torch.manual_seed(config.run.seed)
     sizes = {"vocabulary": len(data.alphabet), "labels": len(data.label_names)}
     model = {**config.model, **sizes}
-    return _guide(config, data, model) if config.system in GUIDES else build_system(config.system, model, config.schedule)
+    if config.system in GUIDES:
+        network, system = _guide(config, data, model)
+    else:
+        network, system = build_system(config.system, model, config.schedule)
+    return network, with_table(system, config.options, "options").counted(_counts(data))
 
 
 def _guide(config: TrainingConfig, data: EncodedData, model: dict) -> tuple[nn.Module, System]:
@@ -61,6 +66,12 @@ def to_checkpoint(network: nn.Module, system: System, data: EncodedData, metrics
         for label, name in enumerate(data.label_names or ("all",))
     }
     return Checkpoint(network.cpu().eval(), system, data.alphabet, data.label_names, counts, metrics)
+
+
+def _counts(data: EncodedData) -> torch.Tensor:
+    """(V,) of the tokens in the training rows."""
+    tokens = data.tokens[np.repeat(~data.held_out, data.lengths)]
+    return torch.bincount(torch.from_numpy(tokens.astype("int64")), minlength=len(data.alphabet))
 
 
 def _histogram(lengths, longest: int):
