@@ -178,25 +178,24 @@ class Chain:
         """Labels (R, L′) drawn one after the other, and what is left of each u: uniform again, given the label."""
         steps, m, beta = self._steps, sweep.masses.m, sweep.beta
         L, D, B = m.shape
-        column = torch.arange(B, device=m.device).unsqueeze(-1)
-        place = steps.step * B  # of (δ(q, d), row 0) in a flat β
+        column = torch.arange(B, device=m.device, dtype=torch.int32).unsqueeze(-1)
+        place = (steps.step * B).to(torch.int32)  # of (δ(q, d), row 0) in a flat β
         state = torch.full((B,), steps.start, device=m.device)
         noise = u.T.clamp(max=1 - 2**-52).unsqueeze(-1).contiguous()  # u · total then stays below the total
         by_row = m.transpose(1, 2).contiguous()
-        labels = [place.new_empty(B, 0)]
-        cumulative = m.new_empty(B, upto, D, dtype=torch.float64)
+        drawn = []
         for i in range(upto):
             there = place.index_select(0, state).add_(column).view(-1)
             weight = beta[i + 1].view(-1).index_select(0, there).view(B, D).mul_(by_row[i])
-            sums = weight.cumsum(-1, dtype=torch.float64)
-            label = torch.searchsorted(sums, noise[i] * sums[:, -1:], right=True).clamp_(max=D - 1)
+            cumulative = weight.cumsum(-1, dtype=torch.float64)
+            threshold = noise[i] * cumulative[:, -1:]
+            label = torch.searchsorted(cumulative, threshold, right=True).clamp_(max=D - 1)
             state = steps.step[state, label.squeeze(-1)]
-            cumulative[:, i] = sums
-            labels.append(label)
-        label = torch.cat(labels, -1)
-        upper = cumulative.gather(-1, label.unsqueeze(-1)).squeeze(-1)
-        lower = torch.where(label > 0, cumulative.gather(-1, (label - 1).clamp(min=0).unsqueeze(-1)).squeeze(-1), 0.0)
-        left = (noise[:upto, :, 0].T * cumulative[..., -1] - lower) / (upper - lower)
+            drawn.append((label, threshold, cumulative.gather(-1, label), weight.gather(-1, label)))
+        if not drawn:
+            return place.new_empty(B, 0, dtype=torch.int64), noise.new_empty(B, 0)
+        label, threshold, upper, weight = (torch.cat(column, -1) for column in zip(*drawn, strict=True))
+        left = 1 - (upper - threshold) / weight
         return label, torch.where(left < 1, left.clamp(min=0), 0.0)
 
     def _tokens(self, p: Tensor, region: Tensor, label: Tensor, u: Tensor) -> Tensor:
