@@ -13,7 +13,6 @@ depth and what may follow, as in SMILES.
 import argparse
 import json
 import statistics
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -23,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.overhead import Size, network
+from benchmarks.overhead import CLOCKS, Size, network
 from constraints.automaton import Automaton
 from constraints.chain import Chain
 
@@ -95,25 +94,25 @@ def passes(size: Size) -> dict[str, Callable]:
 
 
 @torch.no_grad()
-def interleaved(jobs: dict[str, Callable], repeats: int) -> dict[str, list[float]]:
+def interleaved(jobs: dict[str, Callable], repeats: int, clock: str) -> dict[str, list[float]]:
     """Seconds of each job in each round, all jobs in turn; one round more at the start is not counted."""
-    seconds: dict[str, list[float]] = {name: [] for name in jobs}
+    now, seconds = CLOCKS[clock], {name: [] for name in jobs}
     for r in range(repeats + 1):
         for name, job in jobs.items():
-            started = time.perf_counter()
+            started = now()
             job()
             if r:
-                seconds[name].append(time.perf_counter() - started)
+                seconds[name].append(now() - started)
     return seconds
 
 
-def against_passes(automata: dict[str, Automaton], size: Size, repeats: int) -> list[dict]:
+def against_passes(automata: dict[str, Automaton], size: Size, repeats: int, clock: str) -> list[dict]:
     """One entry an automaton and task: median milliseconds and ratios to both passes."""
     jobs, sizes = passes(size), {}
     for name, automaton in automata.items():
         sizes[name] = {"states": automaton.states, "edges": len(automaton.edges()[0])}
         jobs |= {f"{name}/{task}": job for task, job in tasks(Chain(automaton), size).items()}
-    seconds = interleaved(jobs, repeats)
+    seconds = interleaved(jobs, repeats, clock)
     found = []
     for key, values in seconds.items():
         name, _, task = key.partition("/")
@@ -130,7 +129,7 @@ def against_passes(automata: dict[str, Automaton], size: Size, repeats: int) -> 
     return found
 
 
-def growth(size: Size, repeats: int) -> list[dict]:
+def growth(size: Size, repeats: int, clock: str) -> list[dict]:
     """Milliseconds of each task as one thing grows: edges, committed positions, L, V, R."""
     cases: list[tuple[str, int, Automaton, Size, int]] = []
     for states, classes in ((64, 16), (256, 16), (256, 64), (1024, 32), (1024, 64)):
@@ -142,7 +141,7 @@ def growth(size: Size, repeats: int) -> list[dict]:
     cases += [("R", R, usual, replace(size, batch=R), COMMITTED) for R in (8, 16, 64, 256)]
     found = []
     for what, value, automaton, grown, committed in cases:
-        seconds = interleaved(tasks(Chain(automaton), grown, committed), repeats)
+        seconds = interleaved(tasks(Chain(automaton), grown, committed), repeats, clock)
         milliseconds = {task: round(1e3 * statistics.median(values), 1) for task, values in seconds.items()}
         found.append({"grows": what, "value": value, **milliseconds})
     return found
@@ -169,6 +168,7 @@ def main(arguments: list[str] | None = None, size: Size = BASE) -> dict:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--clock", choices=CLOCKS, default="wall", help="cpu: on one thread, what others run counts less")
     parser.add_argument("--no-growth", action="store_true", help="the ratios alone")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--plot", type=Path, help="picture of the growth")
@@ -179,18 +179,24 @@ def main(arguments: list[str] | None = None, size: Size = BASE) -> dict:
         "molecules 4, 4": molecules(4, 4, size.vocabulary),
         "molecules 7, 6": molecules(7, 6, size.vocabulary),
     }
-    results = {"threads": options.threads, "repeats": options.repeats, "torch": torch.__version__, "size": vars(size)}
+    results = {
+        "threads": options.threads,
+        "repeats": options.repeats,
+        "clock": options.clock,
+        "torch": torch.__version__,
+        "size": vars(size),
+    }
     print(f"B = {size.batch}, L = {size.length}, V = {size.vocabulary}, {options.threads} threads")
     print(f"A weighted step reveals {COMMITTED} positions a row.")
     print(f"{'automaton':15} {'states':>6} {'edges':>7} {'task':14} {'ms':>8} {'of bf16':>8} {'of fp32':>8}")
-    results["ratios"] = against_passes(automata, size, options.repeats)
+    results["ratios"] = against_passes(automata, size, options.repeats, options.clock)
     for row in results["ratios"]:
         above = "   above" if row["of_bf16"] > LIMITS.get(row["task"], float("inf")) else ""
         about = f"{row['automaton']:15} {row.get('states', ''):>6} {row.get('edges', ''):>7} {row['task']:14}"
         print(f"{about} {row['milliseconds']:8.1f} {row['of_bf16']:8.3f} {row['of_fp32']:8.3f}{above}")
     if not options.no_growth:
         print(f"\n{'grows':10} {'value':>7} {'mass':>9} {'draw':>9} {'weighted step':>14}   milliseconds")
-        results["growth"] = growth(size, max(2, options.repeats // 3))
+        results["growth"] = growth(size, max(2, options.repeats // 3), options.clock)
         for row in results["growth"]:
             print(f"{row['grows']:10} {row['value']:7} {row['mass']:9.1f} {row['draw']:9.1f} {row['weighted step']:14.1f}")
         if options.plot:

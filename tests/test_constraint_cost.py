@@ -29,7 +29,7 @@ def test_a_round_of_all_cases(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(
         constraint_cost,
         "growth",
-        lambda size, repeats: [{"grows": "L", "value": 4, "mass": 1.0, "draw": 1.0, "weighted step": 1.0}],
+        lambda *arguments: [{"grows": "L", "value": 4, "mass": 1.0, "draw": 1.0, "weighted step": 1.0}],
     )
     size = Size(batch=2, length=6, vocabulary=16, width=16, depth=1, heads=1)
     monkeypatch.setattr(constraint_cost, "COMMITTED", 2)
