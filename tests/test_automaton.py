@@ -175,6 +175,7 @@ def test_results_are_trimmed_and_merged(seed):
         assert not left.isempty()
     assert len({tuple(column) for column in columns}) == len(columns)
     assert dfa.initial_state == 0
+    assert list(dict.fromkeys(a.classes.ravel().tolist())) == list(range(len(columns)))
 
 
 @pytest.mark.parametrize("seed", range(10))
