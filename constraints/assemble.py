@@ -123,9 +123,8 @@ def _grammar(asked: tuple[Constraint, Path], regular: Asked, read, longest: int,
 
 @lru_cache(maxsize=32)
 def _rules(c: Constraint, alphabet: Alphabet):
-    """The rules of a grammar or schema over the alphabet's tokens."""
-    if isinstance(c, Grammar):
-        from constraints.grammar_reader import read_grammar
+    """The rules of a grammar over the alphabet's tokens."""
+    from constraints.grammar_reader import read_grammar
 
-        return read_grammar(c.text, alphabet.tokens, c.start)
-    raise ConditionError(f"{c}: a JSON Schema needs an alphabet of text")
+    assert isinstance(c, Grammar)
+    return read_grammar(c.text, alphabet.tokens, c.start)

@@ -16,7 +16,10 @@ TYPES: dict[str, Any] = {
     "number": lambda v: _is_number(v),
     "integer": lambda v: _is_number(v) and (isinstance(v, int) or v == v.to_integral_value()),
 }
-ANNOTATIONS = {"$schema", "$id", "$defs", "definitions", "$comment", "title", "description", "default", "examples", "format"}
+ANNOTATIONS = {
+    "$schema", "$id", "$defs", "definitions", "$comment", "title", "description", "default", "examples", "format",
+    "deprecated", "readOnly", "writeOnly",
+}  # fmt: skip
 
 
 def accepts(schema: str, text: str) -> bool:

@@ -4,7 +4,8 @@
     pin, allow, ban        the set of tokens of a position; with what the template settles
     length                 rows of another length are impossible
     regular, & | ~         one minimal automaton over (combination of regions, token)
-    grammar, json_schema   one grammar, intersected with what is regular and acts on the same positions
+    grammar                intersected with what is regular and acts on the same positions
+    json_schema            a regular expression, or a grammar where it is recursive
     tie                    copies folded into one variable; the automaton reads the first copy alone
     distinct               a factor graph, by itself or with ties
 
@@ -39,6 +40,7 @@ from constraints.expression import (
     Length,
     Not,
     Pin,
+    Regex,
     Tie,
     Within,
 )
@@ -151,6 +153,9 @@ def compile(
                 f"{c}: a {c.kind} constraint under ~ or | is outside what can be held exactly; join it with & alone, "
                 "or ask for designs of each alternative"
             )
+    schemas = [(_language(c), path) for c, path in free if isinstance(c, JsonSchema)]
+    free = [a for a in free if isinstance(a[0], Grammar)] + [a for a in schemas if isinstance(a[0], Grammar)]
+    regular += [a for a in schemas if isinstance(a[0], Regex)]
     linked = [ties.links(related, layout, alphabet) for layout in layouts]
     sets = _Sets(alphabet, layouts)
     sets.place(placed)
@@ -166,6 +171,17 @@ def compile(
         classes = [f"token sets ({len(table)})", *classes]
     text = " ∧ ".join(classes) or "nothing asked"
     return Compiled(expression, alphabet, tuple(layouts), structure, region, index, table, text, automaton)
+
+
+def _language(schema: JsonSchema) -> Constraint:
+    """The texts that are written for a schema: a regular expression, or a grammar where it is recursive.
+
+    All of them satisfy the schema, and other spellings of the same values are left out: it may be asked, but not negated.
+    """
+    from constraints.json_schema import ROOT, compile_schema
+
+    language = compile_schema(schema.schema)
+    return Grammar(language.grammar, ROOT) if language.grammar is not None else Regex(language.pattern or "")
 
 
 class _Sets:

@@ -134,7 +134,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "json_schema": {
         "kind": "context-free",
         "fields": {"schema": "JSON Schema"},
-        "meaning": "the whole text is JSON that this schema accepts",
+        "meaning": "the whole text is JSON that this schema accepts; written compactly, members in the schema's order",
         "example": 'json_schema({"type": "array", "items": {"enum": [0, 1]}})',
     },
     "and": {

@@ -140,7 +140,7 @@ rest = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.lists(ties, min_size=1, max_size=2), st.lists(rest, max_size=2))
 def test_ties_with_the_rest_are_exact_or_refused(tied, other):
     layouts = [
@@ -194,6 +194,31 @@ def test_grammars_with_what_goes_with_them(text):
 def test_grammars_with_what_does_not_go_with_them(text, message):
     with pytest.raises(ConditionError, match=message):
         compile(parse(text), BRACKETS, [Layout(4, {"core": (0, 2)})])
+
+
+JSON = Alphabet("json", ("[", "]", ",", "0", "1", "null"))
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ('json_schema({"type": "array", "items": {"enum": [0, 1]}})', "regular"),
+        ('json_schema({"type": "array", "items": {"enum": [0, 1]}}) & count([0], 1)', "regular"),
+        ('within(left, json_schema({"type": ["integer", "null"]})) & contains("]")', "regular"),
+        ('json_schema({"type": "array", "items": {"$ref": "#"}})', "context-free"),
+        ('json_schema({"type": "array", "items": {"$ref": "#"}}) & ban([","])', "context-free"),
+    ],
+)
+def test_json_schemas(text, kind):
+    """Over tokens with which a value has but one spelling, all that a schema accepts."""
+    c = compile(parse(text), JSON, [Layout(4, {"left": (0, 2)}), Layout(5, {"left": (0, 1)}), Layout(2, {"left": (0, 1)})])
+    assert kind in c.classes
+    assert sum(len(found) for found in agrees(c)) > 1
+
+
+def test_a_json_schema_is_not_negated():
+    with pytest.raises(ConditionError, match=r"~json_schema\(true\): a context-free constraint under ~ or \|"):
+        compile(parse("~json_schema(true)"), JSON, [Layout(4)])
 
 
 def test_symmetric_chains_read_their_motif_once():
