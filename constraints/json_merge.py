@@ -121,30 +121,3 @@ def _properties(a: dict, b: dict, at: str) -> dict:
         y = others.get(key, b.get("additionalProperties", True))
         out[key] = x if x == y else _and(x, y)
     return out
-
-
-def disjoint(a, b) -> bool:
-    """Whether no value satisfies both, as far as types, listed values and required constants show it."""
-    if isinstance(a, bool) or isinstance(b, bool):
-        return a is False or b is False
-    listed = [_values(schema) for schema in (a, b)]
-    if listed[0] is not None and listed[1] is not None:
-        return not any(same(x, y) for x in listed[0] for y in listed[1])
-    types = [as_list(schema.get("type", list(TYPES)), "#", "type") for schema in (a, b)]
-    for values, other in zip(listed, reversed(types), strict=True):
-        if values is not None:
-            return not any(type_of(value, t) for value in values for t in other)
-    wide = [{"number" if t == "integer" else t for t in one} for one in types]
-    if not wide[0] & wide[1]:
-        return True
-    if wide[0] & wide[1] != {"object"}:
-        return False
-    fields = [(s.get("properties", {}), s.get("required", [])) for s in (a, b)]
-    shared = set(fields[0][1]) & set(fields[1][1]) & set(fields[0][0]) & set(fields[1][0])
-    return any(_values(fields[0][0][k]) is not None and disjoint(fields[0][0][k], fields[1][0][k]) for k in shared)
-
-
-def _values(schema) -> list | None:
-    if not isinstance(schema, dict):
-        return None
-    return [schema["const"]] if "const" in schema else schema.get("enum")

@@ -18,8 +18,9 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from constraints import json_numbers, json_strings
-from constraints.json_merge import IGNORED, KEYWORDS, TYPES, as_list, disjoint, merge, refuse, same, type_of
+from constraints.json_merge import IGNORED, KEYWORDS, TYPES, as_list, merge, refuse, same, type_of
 from constraints.json_parts import EMPTY, NOTHING, Part, Texts, in_turn, one_of, repeated, text, times, word
+from constraints.json_references import Resolver
 from seqdiff.errors import ConditionError
 
 ROOT = "root"
@@ -69,10 +70,9 @@ def read_schema(schema, tokens: tuple[str, ...], spaced: bool = False, depth: in
 
 
 @dataclass
-class _Compiler:
+class _Compiler(Resolver):
     """One schema on its way; `asked` are recursive definitions that still need their rule."""
 
-    root: object
     comma: str
     colon: str
     depth: int
@@ -119,67 +119,11 @@ class _Compiler:
     def alternative(self, part, rest: dict, at: str) -> Texts:
         return self.texts(merge(self.resolved(part, at), rest, at) if rest else part, at)
 
-    # ── references ──
-
-    def target(self, pointer, at: str):
-        if not isinstance(pointer, str) or not (pointer == "#" or pointer.startswith("#/")):
-            raise refuse(at, f"expected a reference within the schema such as #/$defs/name, got {json.dumps(pointer)}", "$ref")
-        found = self.root
-        for name in pointer.split("/")[1:]:
-            name = name.replace("~1", "/").replace("~0", "~")
-            if isinstance(found, dict) and name in found:
-                found = found[name]
-            elif isinstance(found, list) and name.isdigit() and int(name) < len(found):
-                found = found[int(name)]
-            else:
-                raise refuse(at, f"{pointer} leads nowhere", "$ref")
-        return found
-
-    def recursive(self, pointer: str, at: str) -> bool:
-        """Whether the definition refers to itself, through others or not."""
-        met, agenda = set(), [pointer]
-        while agenda:
-            for found in _references(self.target(agenda.pop(), at)):
-                if found == pointer:
-                    return True
-                if found not in met:
-                    met.add(found)
-                    agenda.append(found)
-        return False
-
     def rule(self, pointer: str) -> Part:
         if pointer not in self.names:
             self.names[pointer] = f"definition_{len(self.names)}"
             self.asked.append((pointer, self.names[pointer]))
         return Part(None, self.names[pointer])
-
-    def resolved(self, schema, at: str):
-        """A schema with $ref and allOf at its top replaced by what they mean, for merging."""
-        while isinstance(schema, dict) and ("$ref" in schema or "allOf" in schema):
-            rest = dict(schema)
-            if "$ref" in rest:
-                pointer = rest.pop("$ref")
-                target = self.target(pointer, at)
-                if self.recursive(pointer, at):
-                    raise refuse(at, f"the recursive $ref {pointer} cannot be merged with other keywords", "$ref")
-                schema = merge(target, rest, at)
-                continue
-            parts = as_list(rest.pop("allOf"), at, "allOf")
-            for i, part in enumerate(parts):
-                rest = merge(rest, self.resolved(part, f"{at}/allOf/{i}"), at)
-            schema = rest
-        return schema
-
-    def checkdisjoint(self, parts: list, at: str) -> None:
-        shown = []
-        for i, part in enumerate(parts):
-            part = self.target(part["$ref"], at) if isinstance(part, dict) and set(part) == {"$ref"} else part
-            here = self.resolved(part, f"{at}/oneOf/{i}")
-            for j, other in enumerate(shown):
-                if not disjoint(here, other):
-                    why = f"alternatives {j} and {i} are not seen to exclude each other; use anyOf if both may hold"
-                    raise refuse(at, why, "oneOf")
-            shown.append(here)
 
     # ── values ──
 
@@ -325,18 +269,6 @@ class _Compiler:
             return NOTHING
         nested = [self.array({}, "", depth), self.object({}, "", depth)] if depth else []
         return one_of([*plain, *nested])
-
-
-def _references(schema) -> list[str]:
-    """Every $ref anywhere in a schema."""
-    if isinstance(schema, list):
-        return [found for part in schema for found in _references(part)]
-    if not isinstance(schema, dict):
-        return []
-    here = [schema["$ref"]] if isinstance(schema.get("$ref"), str) else []
-    return here + [
-        found for name, part in schema.items() if name not in ("enum", "const", *IGNORED) for found in _references(part)
-    ]
 
 
 def _range(rest: dict, at: str, low: str, high: str) -> tuple[int, int | None]:
