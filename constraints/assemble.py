@@ -4,6 +4,7 @@ Shapes: n rows, L length, V vocabulary, G combinations of regions.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -18,11 +19,35 @@ from constraints.layout import Layout, combinations
 from constraints.relations import FactorGraph
 from constraints.structure import Structure
 from constraints.tied import Layouts, Tied
-from constraints.translate import Folder, regions_of
+from constraints.translate import Folder, combined, regions_of
 from seqdiff.alphabet import Alphabet
 from seqdiff.errors import ConditionError
 
 Path = tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Syntax:
+    """A domain's own language, given as an automaton.
+
+    Attributes:
+        name: for the certificate.
+        automaton: with one region, or two: elsewhere, and inside `region`.
+        region: name of the region that it reads in its own way.
+    """
+
+    name: str
+    automaton: Automaton
+    region: str = "pins"
+
+    def over(self, inside: np.ndarray) -> Automaton:
+        """The automaton over G combinations of regions, inside (G,) bool being those in `region`."""
+        a = self.automaton
+        return Automaton(
+            a.classes[inside.astype(int) if a.regions > 1 else np.zeros(len(inside), int)], a.delta, a.start, a.accepting
+        )
+
+
 Asked = list[tuple[Constraint, Path]]
 
 
@@ -34,8 +59,12 @@ def assemble(
     alphabet: Alphabet,
     layouts: Sequence[Layout],
     budget: Budget,
+    syntax: Syntax | None = None,
 ) -> tuple[Structure | None, Tensor, Automaton | None, list[str]]:
     """The joint structure, the regions it reads, its automaton, and what the parts became, in words."""
+    if syntax is not None and (free or related):
+        others = ", ".join(str(c) for c, _ in free + related)
+        raise ConditionError(f"{syntax.name} with {others}: an automaton of whole rows goes with what is regular alone")
     if len(free) > 1:
         raise ConditionError(
             f"{free[0][0]} & {free[1][0]}: two context-free constraints cannot be held together; join their rules"
@@ -45,7 +74,8 @@ def assemble(
         others = ", ".join(str(c) for c, _ in regular + free)
         why = "all-different and maps that cannot be inverted go with token sets and ties alone; leave one of them out"
         raise ties.refuse(related, others, why)
-    names = sorted({name for c, path in regular + free for name in (*path, *regions_of(c))})
+    read_by_syntax = set() if syntax is None or syntax.automaton.regions == 1 else {syntax.region}
+    names = sorted({name for c, path in regular + free for name in (*path, *regions_of(c))} | read_by_syntax)
     region, table = combinations(layouts, names)
     if related:  # one more combination, which nothing reads: the copies
         table = np.vstack([table, np.zeros((1, len(names)), bool)])
@@ -59,9 +89,16 @@ def assemble(
     classes: list[str] = []
     if free:
         inner, classes = _grammar(free[0], regular, read, longest, alphabet, budget)
-    elif regular:
-        automaton = Folder(alphabet, longest, budget, member).fold((c, r) for (c, _), r in zip(regular, read, strict=True))
-        classes = [f"regular ({automaton.states} states, {automaton.delta.shape[1]} token classes)"]
+    elif regular or syntax:
+        automata = []
+        if syntax:
+            automata.append((syntax.name, syntax.over(member.get(syntax.region, everywhere))))
+        if regular:
+            folder = Folder(alphabet, longest, budget, member)
+            automata.append(("regular", folder.fold((c, r) for (c, _), r in zip(regular, read, strict=True))))
+        automaton = combined(automata, np.logical_and, budget)
+        kinds = " ∧ ".join(name for name, _ in automata)
+        classes = [f"{kinds} ({automaton.states} states, {automaton.delta.shape[1]} token classes)"]
         inner = _chain(automaton)
     if not related:
         return inner, torch.as_tensor(region), automaton, classes

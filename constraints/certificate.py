@@ -4,8 +4,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 LAWS = {
-    "exact": "the model's {steps}-step law",
-    "any-order": "the model's any-order law, no discretisation",
+    "exact": "the model's {steps}-step law under them",
+    "any-order": "the model's any-order law under them, no discretisation",
     "asymptotic": "tends to the model's law with more steps ({steps} here)",
     "heuristic": "heuristic, that of the sampler's own definition",
     "uncorrected": "every step is drawn from the model's law under what must hold, but the steps compose into another law; "

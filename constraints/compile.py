@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from constraints import ties
-from constraints.assemble import Asked, Path, assemble
+from constraints.assemble import Asked, Path, Syntax, assemble
 from constraints.automaton import Automaton
 from constraints.check import holds
 from constraints.exploration import Budget
@@ -65,6 +65,7 @@ class Compiled:
         set_table: (K, V) bool; the first is "any token".
         classes: what the parts became, for the certificate.
         automaton: the regular part, or None.
+        spoken: the name of the domain's syntax, if rows must speak it.
     """
 
     expression: Constraint | None
@@ -76,6 +77,7 @@ class Compiled:
     set_table: Tensor
     classes: str
     automaton: Automaton | None = field(default=None, repr=False)
+    spoken: tuple[str, ...] = ()
 
     @property
     def sets(self) -> TokenSets | None:
@@ -131,9 +133,15 @@ def conjuncts(c: Constraint | None, path: Path = ()) -> Asked:
 
 
 def compile(
-    expression: Constraint | None, alphabet: Alphabet, layouts: Sequence[Layout], budget: Budget | None = None
+    expression: Constraint | None,
+    alphabet: Alphabet,
+    layouts: Sequence[Layout],
+    budget: Budget | None = None,
+    syntax: Syntax | None = None,
 ) -> Compiled:
-    """Raises ConditionError for what is unknown, over budget, or outside what can be combined exactly."""
+    """What must hold of each row, compiled; `syntax` is the language of a domain, which all rows must speak.
+
+    Raises ConditionError for what is unknown, over budget, or outside what can be combined exactly."""
     if not layouts:
         raise ConditionError("constraints: expected at least one row, got none")
     if expression is not None:
@@ -163,14 +171,15 @@ def compile(
         sets.relate(row, link)
     if related:
         regular = ties.renamed(regular, related, layouts[0])
-    structure, region, automaton, classes = assemble(regular, free, related, linked, alphabet, layouts, budget)
+    structure, region, automaton, classes = assemble(regular, free, related, linked, alphabet, layouts, budget, syntax)
     if automaton is not None and automaton.is_empty:
         sets.allowed[:] = False
     index, table = sets.compact()
     if placed or any(layout.tokens is not None for layout in layouts):
         classes = [f"token sets ({len(table)})", *classes]
     text = " ∧ ".join(classes) or "nothing asked"
-    return Compiled(expression, alphabet, tuple(layouts), structure, region, index, table, text, automaton)
+    spoken = () if syntax is None else (syntax.name,)
+    return Compiled(expression, alphabet, tuple(layouts), structure, region, index, table, text, automaton, spoken)
 
 
 def _language(schema: JsonSchema) -> Constraint:

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from constraints.algebra import positions_text
+from constraints.assemble import Syntax
 from constraints.compile import Compiled, compile, top_level
 from constraints.exploration import Budget
 from constraints.expression import And, Constraint, Within
@@ -89,9 +90,16 @@ def require_feasible(
 
 
 def explain(
-    expression: Constraint | None, alphabet: Alphabet, layouts: Sequence[Layout], budget: Budget | None = None
+    expression: Constraint | None,
+    alphabet: Alphabet,
+    layouts: Sequence[Layout],
+    budget: Budget | None = None,
+    syntax: Syntax | None = None,
 ) -> Infeasible:
-    """Why no row can be filled: an irreducible set of the constraints joined by &, and the position where it shows."""
+    """Why no row can be filled: an irreducible set of the constraints joined by &, and the position where it shows.
+
+    A domain's syntax is named in the conflict if what is asked could hold without it.
+    """
     bare = [Layout(layout.length, _named(layout)) for layout in layouts]
     settles = any(layout.tokens is not None for layout in layouts)
     members: list[Constraint | None] = [*_split(expression), *([None] * settles)]  # None: what is settled
@@ -108,7 +116,10 @@ def explain(
             return True
 
     if possible(members):
-        raise ConditionError("explain: expected constraints that cannot hold together, but they can")
+        if syntax is None:
+            raise ConditionError("explain: expected constraints that cannot hold together, but they can")
+        texts = [str(part) for part in top_level(expression)] + [SETTLED] * settles + [syntax.name]
+        return Infeasible(_message(texts, None, layouts), texts, None)
     conflict = irreducible(members, possible)
     position = _position(compiled(conflict))
     texts = [SETTLED if part is None else str(part) for part in conflict]

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from constraints.condition import Guide
+from constraints.gradients import embedding_gradient
 from seqdiff.draws import categorical
 from seqdiff.errors import ConditionError
 from seqdiff.noise import Stream, uniform
@@ -241,67 +242,48 @@ class Sum:
         return [(guide, weight) for guide, weight in self.parts if weight != 0]
 
 
-def guided_mean(mean: Tensor, variance: Tensor, log_p_y: Callable[[Tensor], Tensor], strength: float = 1.0) -> Tensor:
-    """μ + γ σ² ∇ log p(y | x) at x = μ: the mean of p(x_s | x_t, y) to first order in σ² (Dhariwal and Nichol, 2021).
+@dataclass(frozen=True)
+class Requirement:
+    """What a finished row must be and no automaton can hold: final = 0 or −∞. Nothing is known of it on the way.
 
-    Args:
-        mean, variance: of p(x_s | x_t), (R, L, D) and what broadcasts against it.
-        log_p_y: vectors (R, L, D) → (R,).
+    A particle that fails is dead; where all of a design's are, there is no design.
+
+    Attributes:
+        function: ids (n, L) → n truth values.
     """
-    return mean + strength * variance * embedding_gradient(log_p_y, mean)[1]
+
+    function: Callable[[Tensor], Any]
+
+    def log_tilt(self, x_t: Tensor, t: Tensor | None, positions: Tensor, p: Tensor) -> tuple[Tensor, Tensor]:
+        return torch.zeros_like(p, dtype=torch.float64), torch.zeros(len(x_t), dtype=torch.float64, device=x_t.device)
+
+    def final(self, x_0: Tensor) -> Tensor:
+        held = torch.as_tensor(self.function(x_0), dtype=torch.bool, device=x_0.device)
+        return torch.where(held, 0.0, float("-inf")).double()
 
 
-def ascend(
-    x: Tensor, objective: Callable[[Tensor], Tensor], steps: int = 3, rate: float = 0.1, adaptive: bool = True
-) -> Tensor:
-    """x (R, …) after a few steps up the gradient of `objective`, x → (R,): of Adagrad, or plain ones."""
-    squares = torch.zeros_like(x)
-    for _ in range(steps):
-        gradient = embedding_gradient(objective, x)[1]
-        squares = squares + gradient.square()
-        x = x + rate * (gradient / (squares.sqrt() + 1e-10) if adaptive else gradient)
-    return x
+@dataclass(frozen=True)
+class Lookahead:
+    """A wish whose final value is exact and whose estimate on the way is another's: base = log p(y | x_t), no tilt.
 
-
-def fluent(
-    mean: Tensor, variance: Tensor, log_p_y: Callable[[Tensor], Tensor], fluency: float = 1.0
-) -> Callable[[Tensor], Tensor]:
-    """x ↦ λ log N(x; μ, σ²) + log p(y | x), up to a constant: what Diffusion-LM ascends at every step (Li et al., 2022)."""
-
-    def objective(x: Tensor) -> Tensor:
-        return log_p_y(x) - fluency * ((x - mean).square() / (2 * variance)).flatten(1).sum(-1)
-
-    return objective
-
-
-def near(
-    hidden: Tensor, decode: Callable[[Tensor], Tensor], value: Callable[[Tensor], Tensor], strength: float = 1.0
-) -> Callable[[Tensor], Tensor]:
-    """h′ ↦ v(h′) − λ Σ_i KL(p(x̂0^i | h′) ‖ p(x̂0^i | h)): what NOS ascends in hidden states (Gruver et al., 2023).
-
-    With v the expectation of a value under p(· | h′), its maximum is p ∝ p(· | h) e^{v/λ}.
-
-    Args:
-        hidden: h (R, …).
-        decode: h → logits (R, …, V).
-        value: h → (R,).
+    Attributes:
+        exact: x_0 (n, L) → log of the wish (n,), −∞ for what must not be.
+        ahead: a LogProbability of noisy rows, such as `Wish`; None: nothing is known on the way.
     """
-    before = decode(hidden).detach().log_softmax(-1)
 
-    def objective(h: Tensor) -> Tensor:
-        after = decode(h).log_softmax(-1)
-        return value(h) - strength * (after.exp() * (after - before)).flatten(1).sum(-1)
+    exact: Callable[[Tensor], Tensor]
+    ahead: LogProbability | None = None
 
-    return objective
+    @torch.no_grad()
+    def log_tilt(self, x_t: Tensor, t: Tensor | None, positions: Tensor, p: Tensor) -> tuple[Tensor, Tensor]:
+        g = torch.zeros_like(p, dtype=torch.float64)
+        if self.ahead is None:
+            return g, torch.zeros(len(x_t), dtype=torch.float64, device=x_t.device)
+        x, times, back = _distinct(x_t, t)
+        return g, self.ahead(x, times).double()[back]
 
-
-def embedding_gradient(function: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
-    """(function(x) (R,) float64, its gradient in the shape of x); rows do not see each other."""
-    with torch.enable_grad():
-        x = x.detach().requires_grad_()
-        value = function(x)
-        (gradient,) = torch.autograd.grad(value.sum(), x)
-    return value.detach().double(), gradient
+    def final(self, x_0: Tensor) -> Tensor:
+        return self.exact(x_0).double()
 
 
 def _asked(x_t: Tensor, positions: Tensor, V: int, everywhere: bool) -> Tensor:

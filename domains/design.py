@@ -2,89 +2,30 @@
 
 import dataclasses
 import time
-import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from constraints import Canvas, Template, TokenSets, de_novo
+from constraints.certificate import Certificate, words
+from constraints.compile import top_level
+from constraints.condition import Guide
+from constraints.guidance import Sum
+from constraints.plan import Plan, log_mass_of, plan
 from domains.registry import find_model, get_domain
+from domains.spec import DesignSpec, read_spec
 from seqdiff.alphabet import Alphabet
 from seqdiff.checkpoint import Checkpoint, load_checkpoint
 from seqdiff.errors import ConfigError
 from seqdiff.likelihood import any_order_bound
-from seqdiff.samplers.drive import DrawOptions, generate
+from seqdiff.processes.base import TokenProcess
+from seqdiff.samplers.drive import Filled, generate, generate_clouds
 from seqdiff.samplers.registry import get_sampler
-from seqdiff.training.config import from_table
 
-LIMITS = {"n": 100_000, "steps": 10_000, "batch_size": 4096}
-
-
-@dataclass(frozen=True)
-class DesignSpec:
-    """A request, whatever front end it comes from; `to_dict` and `from_dict` round-trip, so it can be saved and re-run.
-
-    Attributes:
-        domain: "smiles".
-        template: text with gaps, None for de novo design.
-        n: number of designs, 1 to 100,000.
-        seed: of all noise; the same spec gives the same designs, whatever the batch size.
-        sampler: a name of `seqdiff.samplers.registry.SAMPLERS` that works on the process of the model.
-        steps: T of the samplers that have one, 1 to 10,000.
-        model: bundled name or path, None for the domain's default.
-        label: a class of the model ("zinc", "chembl"), None for any.
-        temperature, top_p: how p(x0 | x_t) is sharpened before a draw; 1 and 1 leave the model's law.
-        batch_size: rows that go through the network together.
-        bound_draws: Monte Carlo draws of each design's likelihood bound (one pass each); 0 leaves the bound out.
-    """
-
-    domain: str
-    template: str | None = None
-    n: int = 64
-    seed: int = 0
-    sampler: str = "event-driven"
-    steps: int = 128
-    model: str | None = None
-    label: str | None = None
-    temperature: float = 1.0
-    top_p: float = 1.0
-    batch_size: int = 64
-    bound_draws: int = 8
-
-    def __post_init__(self):
-        if not 0 <= self.bound_draws <= 1000:
-            raise ConfigError(f"bound_draws: expected 0 to 1000, got {self.bound_draws}")
-        for name, most in LIMITS.items():
-            if not 1 <= getattr(self, name) <= most:
-                raise ConfigError(f"{name}: expected 1 to {most}, got {getattr(self, name)}")
-        if not 0 <= self.seed < 2**63:
-            raise ConfigError(f"seed: expected 0 to 2⁶³ − 1, got {self.seed}")
-        get_sampler(self.sampler)
-        self.options()
-
-    def options(self) -> DrawOptions:
-        return DrawOptions(self.temperature, self.top_p)
-
-    def to_dict(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_dict(cls, table: dict) -> "DesignSpec":
-        """Raises ConfigError for an unknown key, a wrong type or a value out of range."""
-        return from_table(cls, table)
-
-
-def read_spec(path: str | Path) -> dict[str, Any]:
-    """The table of a specification file in TOML. Raises ConfigError naming the file."""
-    try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"spec: could not read {path} ({error.strerror})") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"spec: {path} is not TOML ({error})") from None
+__all__ = ["Design", "DesignSpec", "Designs", "Task", "design", "design_batches", "prepare", "read_spec"]
 
 
 @dataclass(frozen=True)
@@ -99,7 +40,7 @@ class Design:
         pinned_atoms: for pictures, indices of pinned atoms in the order of writing.
         metrics: figures by name; `bound` is an upper bound on −log p of the free tokens given the pins, in nats,
             and `bound_error` its standard error.
-        certificate: how the design was obtained.
+        certificate: how the design was obtained, and what an independent check found.
         index: its number in the request, which is its place in the noise.
     """
 
@@ -110,7 +51,7 @@ class Design:
     pins_kept: bool
     pinned_atoms: tuple[int, ...]
     metrics: dict[str, float | bool | None]
-    certificate: str
+    certificate: Certificate
     index: int
 
     def to_dict(self) -> dict[str, Any]:
@@ -119,29 +60,32 @@ class Design:
 
 @dataclass(frozen=True)
 class Designs:
-    """The answer: designs in the order of the request, the spec, seconds by phase, and whether it was finished."""
+    """The answer: designs in the order of the request, the spec, seconds by phase, and whether it was finished.
+
+    `abstained` lists the places in the request for which no particle met what was asked: there is no design then.
+    """
 
     designs: list[Design]
     spec: DesignSpec
     timing: dict[str, float] = field(default_factory=dict)
     complete: bool = True
-
-
-CERTIFICATES = {
-    "exact": "pins and bans hold by construction; law: the model's {steps}-step law under them",
-    "any-order": "pins and bans hold by construction; law: the model's any-order law under them, no discretisation",
-    "asymptotic": "pins and bans hold by construction; law: tends to the model's with more steps ({steps} here)",
-    "heuristic": "pins and bans hold by construction; law: heuristic, that of the sampler's own definition",
-}
+    abstained: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Task:
-    """A spec made ready: model loaded, template read and checked; nothing is sampled yet."""
+    """A spec made ready: model loaded, template read and checked; nothing is sampled yet.
+
+    Attributes:
+        plan: lengths and conditions, or None where nothing but pins and bans is asked.
+        guide: what is wished, or None.
+    """
 
     spec: DesignSpec
     checkpoint: Checkpoint
     template: Template
+    plan: Plan | None = None
+    guide: Guide | None = None
 
     @property
     def alphabet(self) -> Alphabet:
@@ -152,61 +96,107 @@ def prepare(spec: DesignSpec, checkpoint: Checkpoint | None = None) -> Task:
     """Load, read and check. All errors of a request's content are raised here, before anything is sampled."""
     domain = get_domain(spec.domain)
     checkpoint = checkpoint or load_checkpoint(find_model(spec.model, spec.domain))
-    checkpoint.label_index(spec.label)
-    get_sampler(spec.sampler, checkpoint.process)
+    label, process, alphabet = checkpoint.label_index(spec.label), checkpoint.process, checkpoint.alphabet
+    get_sampler(spec.sampler, process)
     if spec.template is None:
         template = de_novo(checkpoint.length_probability(spec.label))
     else:
-        template = domain.template(spec.template, checkpoint.alphabet)
-    template.check(checkpoint.max_length, len(checkpoint.alphabet))
-    return Task(spec, checkpoint, template)
+        template = domain.template(spec.template, alphabet)
+    template.check(checkpoint.max_length, len(alphabet))
+    parts = tuple((domain.wish(text, alphabet), 1.0) for text in spec.wishes)
+    guide = Sum(parts) if parts else None
+    if spec.constraint is None and not spec.syntax and spec.cloud == 1:
+        return Task(spec, checkpoint, template)
+    if spec.cloud > 1 and not isinstance(process, TokenProcess):
+        raise ConfigError(
+            f"particles: expected a model whose process is on tokens, got one on {type(process).__name__}; use particles = 1"
+        )
+    log_mass = log_mass_of(checkpoint.denoiser, process, label) if isinstance(process, TokenProcess) else None
+    syntax = domain.syntax(alphabet) if spec.syntax else None
+    return Task(spec, checkpoint, template, plan(template, spec.expression(), alphabet, syntax, log_mass), guide)
 
 
-def design_batches(task: Task, watch=None) -> Iterator[list[Design]]:
-    """Designs as they are finished, batch by batch (batches go by length, not in the order of the request)."""
+def design_batches(task: Task, watch=None) -> Iterator[tuple[list[Design], list[int]]]:
+    """Designs as they are finished, and the places of those that were abstained from, batch by batch.
+
+    Batches go by length, not in the order of the request.
+    """
     spec, checkpoint = task.spec, task.checkpoint
     domain = get_domain(spec.domain)
     known = domain.load_known(checkpoint)
-    canvases = task.template.draw(torch.arange(spec.n), spec.seed, len(checkpoint.alphabet))
-    certificate = CERTIFICATES[get_sampler(spec.sampler).certificate].format(steps=spec.steps)
-    condition = TokenSets.banning(len(task.alphabet), task.template.banned)
+    samples = torch.arange(spec.n)
+    if task.plan is None:
+        canvases, chosen = task.template.draw(samples, spec.seed, len(checkpoint.alphabet)), torch.zeros_like(samples)
+    else:
+        canvases, chosen = task.plan.draw(samples, spec.seed)
+    for filled in _filled(task, canvases, chosen, watch):
+        index = filled.index[filled.alive]
+        tokens, rows = filled.tokens[filled.alive], [canvases[i] for i in index.tolist()]
+        bounds, errors = _bounds(task, tokens, index, rows) if len(index) else ([], [])
+        designs = []
+        for k, (i, row) in enumerate(zip(index.tolist(), tokens, strict=True)):
+            place = int((filled.index == i).nonzero()[0])
+            certificate = _certificate(task, row, int(chosen[i]), filled, place)
+            fields = domain.finish(task.alphabet.decode_tokens(row), canvases[i], task.alphabet, known)
+            metrics = {**fields.pop("metrics"), "tokens": len(row), "bound": bounds[k], "bound_error": errors[k]}
+            designs.append(Design(**fields, metrics=metrics, certificate=certificate, index=i))
+        yield designs, filled.index[~filled.alive].tolist()
+
+
+def _filled(task: Task, canvases: list[Canvas], chosen: Tensor, watch) -> Iterator[Filled]:
+    """The rows of the request filled, batch by batch."""
+    spec, checkpoint, ready = task.spec, task.checkpoint, task.plan
     label = checkpoint.label_index(spec.label)
-    filled = generate(
-        checkpoint.denoiser,
-        checkpoint.process,
-        [canvas.tokens for canvas in canvases],
-        spec.seed,
-        lambda index: condition,
-        label,
-        spec.batch_size,
-        sampler=spec.sampler,
-        steps=spec.steps,
-        options=spec.options(),
-        watch=watch,
-    )
-    for index, tokens in filled:
-        bounds, errors = _bounds(task, tokens, index, [canvases[i] for i in index.tolist()], label)
-        yield [
-            _design(domain, task.alphabet, row, canvases[i], known, i, certificate, bound, error)
-            for row, i, bound, error in zip(tokens, index.tolist(), bounds, errors, strict=True)
-        ]
+    rows = [canvas.tokens for canvas in canvases]
+    common: dict[str, Any] = {"label": label, "steps": spec.steps, "options": spec.options(), "watch": watch}
+    model = checkpoint.denoiser, checkpoint.process, rows, spec.seed
+    if ready is not None and spec.cloud > 1:
+
+        def weighted(index: Tensor):
+            return ready.condition(chosen[index], task.guide, weighted=True)
+
+        yield from generate_clouds(*model, weighted, spec.cloud, batch_size=spec.batch_size, **common)
+        return
+    banning = TokenSets.banning(len(task.alphabet), task.template.banned)
+
+    def condition(index: Tensor):
+        return banning if ready is None else ready.condition(chosen[index])
+
+    for index, tokens in generate(*model, condition, batch_size=spec.batch_size, sampler=spec.sampler, **common):
+        zero = torch.zeros(len(index), dtype=torch.float64)
+        yield Filled(index, tokens, torch.ones(len(index), dtype=torch.bool), zero, zero)
 
 
-def _bounds(task: Task, tokens: torch.Tensor, index: torch.Tensor, canvases: list[Canvas], label) -> tuple[list, list]:
+def _certificate(task: Task, tokens: Tensor, chosen: int, filled: Filled, place: int) -> Certificate:
+    spec, ready = task.spec, task.plan
+    law = get_sampler(spec.sampler).certificate
+    found: dict[str, Any] = {}
+    if ready is not None:
+        holds = tuple(str(part) for part in top_level(ready.compiled.expression)) + ready.compiled.spoken
+        found = {"holds": holds, "violations": tuple(ready.violations(tokens, chosen))}
+        law = "uncorrected" if ready.compiled.structure is not None and law != "heuristic" else law
+        if spec.cloud > 1:
+            law = "particles"
+            found |= {
+                "log_evidence": float(filled.log_evidence[place]),
+                "sample_size": float(filled.sample_size[place]),
+                "particles": spec.cloud,
+                "guidance": " & ".join(spec.wishes),
+            }
+    text = words(law, spec.steps, spec.cloud, " & ".join(spec.wishes))
+    return Certificate(law, text, **found, seed=spec.seed, model=task.checkpoint.sha256)
+
+
+def _bounds(task: Task, tokens: Tensor, index: Tensor, canvases: list[Canvas]) -> tuple[list, list]:
     """−log p(free tokens | pins) ≤ bound, in nats, with its standard error."""
     if not task.spec.bound_draws:
         return [None] * len(tokens), [None] * len(tokens)
+    label = task.checkpoint.label_index(task.spec.label)
     free = torch.stack([~canvas.pinned for canvas in canvases])
     classes = None if label is None else torch.full((len(tokens),), label, dtype=torch.int64)
     denoiser, mask = task.checkpoint.denoiser, len(task.alphabet)
     bound = any_order_bound(denoiser, mask, tokens, task.spec.bound_draws, task.spec.seed, classes, free, index)
     return bound.nats.tolist(), bound.error.tolist()
-
-
-def _design(domain, alphabet, tokens, canvas, known, index, certificate, bound, error) -> Design:
-    fields = domain.finish(alphabet.decode_tokens(tokens), canvas, alphabet, known)
-    metrics = {**fields.pop("metrics"), "tokens": len(tokens), "bound": bound, "bound_error": error}
-    return Design(**fields, metrics=metrics, certificate=certificate, index=index)
 
 
 def design(
@@ -234,12 +224,14 @@ def design(
     task = prepare(spec, checkpoint)
     ready = time.perf_counter()
     done: list[Design] = []
+    abstained: list[int] = []
     complete = True
     try:
         progress(0, spec.n)
-        for batch in design_batches(task, watch):
+        for batch, none in design_batches(task, watch):
             done += batch
-            progress(len(done), spec.n)
+            abstained += none
+            progress(len(done) + len(abstained), spec.n)
     except KeyboardInterrupt:
         complete = False
     finished = time.perf_counter()
@@ -248,4 +240,4 @@ def design(
         "design_seconds": round(finished - ready, 3),
         "designs_per_second": round(len(done) / max(finished - ready, 1e-9), 3),
     }
-    return Designs(sorted(done, key=lambda d: d.index), spec, timing, complete)
+    return Designs(sorted(done, key=lambda d: d.index), spec, timing, complete, sorted(abstained))

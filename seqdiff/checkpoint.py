@@ -40,6 +40,7 @@ class Checkpoint:
         length_counts: class name → (longest + 1,) counts of training rows by length; p(length | class).
         metrics: figures of the training run, for the card.
         folder: where it was loaded from.
+        sha256: of the weights it was loaded with; None if it was never saved.
     """
 
     network: nn.Module
@@ -49,6 +50,7 @@ class Checkpoint:
     length_counts: dict[str, list[int]]
     metrics: dict = field(default_factory=dict)
     folder: Path | None = None
+    sha256: str | None = None
 
     @property
     def denoiser(self) -> Any:
@@ -120,7 +122,7 @@ def load_checkpoint(folder: str | Path, device: str = "cpu") -> Checkpoint:
         raise CheckpointError(f"{folder / 'config.json'}: not a checkpoint's configuration ({error})") from None
     _load_weights(network, folder / "model.safetensors", expected)
     return Checkpoint(
-        network.to(device).eval().requires_grad_(False), system, alphabet, label_names, length_counts, metrics, folder
+        network.to(device).eval().requires_grad_(False), system, alphabet, label_names, length_counts, metrics, folder, expected
     )
 
 

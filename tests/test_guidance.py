@@ -6,6 +6,7 @@ import math
 import pytest
 import torch
 
+from constraints.gradients import ascend, embedding_gradient, fluent, guided_mean, near
 from constraints.guidance import (
     ClassWish,
     ExactGuide,
@@ -13,11 +14,6 @@ from constraints.guidance import (
     RewardGuide,
     Sum,
     Wish,
-    ascend,
-    embedding_gradient,
-    fluent,
-    guided_mean,
-    near,
 )
 from seqdiff.denoisers.classifier import Classifier, ClassifierConfig, ExactClassifier
 from seqdiff.denoisers.exact import EnumeratedLaw, ExactDenoiser

@@ -122,7 +122,9 @@ def test_remasking_stays_completable_and_is_corrected():
     end, outcome = run(64, 400, loop=chain_particles, steps=6, kernel=process)
     alone, _ = run(1, 6000, loop=chain_particles, steps=6, kernel=process)
     assert bias(end, 64, want) < 0.04 < 0.08 < bias(alone, 1, want)
-    assert 0.75 < float(outcome.log_evidence.exp().mean()) / evidence < 1.02  # paths that leave C for a while are not among them
+    assert (
+        0.75 < float(outcome.log_evidence.exp().mean()) / evidence < 1.02
+    )  # paths that leave C for a while are not among them
 
 
 class NoRatio(Constrained):

@@ -82,6 +82,7 @@ def document(answer: Designs) -> dict:
         "spec": answer.spec.to_dict(),
         "timing": answer.timing,
         "complete": answer.complete,
+        "abstained": answer.abstained,
     }
 
 

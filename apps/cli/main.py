@@ -48,6 +48,18 @@ def design_smiles(
     temperature: Annotated[float | None, typer.Option(help="Below 1 sharpens p(x0 | x_t).", show_default="1.0")] = None,
     top_p: Annotated[float | None, typer.Option(help="Nucleus of each draw.", show_default="1.0")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Rows in one pass.", show_default="64")] = None,
+    constraint: Annotated[
+        str | None, typer.Option(help='What must hold, e.g. "count([F Cl Br], 1..2) & avoid(O-O)" (docs/constraints.md).')
+    ] = None,
+    syntax: Annotated[
+        bool | None, typer.Option("--syntax/--no-syntax", help="Hold the syntax of SMILES by construction.", show_default="off")
+    ] = None,
+    wish: Annotated[
+        list[str] | None, typer.Option(help='What is wished: "valid", "qed >= 0.8", "2 <= logp <= 3"; may be repeated.')
+    ] = None,
+    particles: Annotated[
+        int | None, typer.Option(help="Particles that a design is chosen from.", show_default="1, with wishes 8")
+    ] = None,
     spec: Annotated[Path | None, typer.Option(help="TOML file with these fields; options override it.")] = None,
     out: Annotated[
         list[Path] | None, typer.Option(help="File to write, by suffix: .csv .smi .sdf .jsonl .png; may be repeated.")
@@ -68,6 +80,10 @@ def design_smiles(
         "temperature": temperature,
         "top_p": top_p,
         "batch_size": batch_size,
+        "constraint": constraint,
+        "syntax": syntax,
+        "wishes": wish or None,
+        "particles": particles,
     }
     run("smiles", {key: value for key, value in fields.items() if value is not None}, spec, out or [], json)
 

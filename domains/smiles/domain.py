@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from constraints.assemble import Syntax
 from constraints.template import Canvas, Template
 from domains.smiles.data import Source, encode_files
 from domains.smiles.pins import pinned_atoms, pins_kept
@@ -19,6 +20,20 @@ TABLE_COLUMNS = ("qed", "sa", "logp", "weight", "rings", "novel", "bound")
 def template(text: str, alphabet: Alphabet) -> Template:
     """Read a template text. Raises TemplateError with the place marked."""
     return parse_template(text, alphabet)
+
+
+def syntax(alphabet: Alphabet) -> Syntax:
+    """Well-formed SMILES as an automaton; what is pinned balances its own branches and rings."""
+    from domains.smiles.wellformed import well_formed
+
+    return Syntax("well-formed SMILES", well_formed(alphabet), "pins")
+
+
+def wish(text: str, alphabet: Alphabet):
+    """A part of a guide from a wish such as "valid" or "qed >= 0.8". Raises ConditionError that says what can be wished."""
+    from domains.smiles.wishes import guide_of
+
+    return guide_of(text, alphabet)
 
 
 def finish(tokens: list[str], canvas: Canvas, alphabet: Alphabet, known) -> dict:

@@ -35,7 +35,7 @@ class Written(Protocol):
     @property
     def pinned_atoms(self) -> tuple[int, ...]: ...  # indices in the order of writing of `sequence`
     @property
-    def certificate(self) -> str: ...
+    def certificate(self) -> object: ...  # its text is written
 
 
 def write(path: str | Path, designs: Sequence[Written]) -> Path:
@@ -72,7 +72,7 @@ def as_record(design: Written) -> dict:
         "reason": design.reason,
         "pins_kept": design.pins_kept,
         "metrics": {name: _finite(value) for name, value in design.metrics.items()},
-        "certificate": design.certificate,
+        "certificate": str(design.certificate),
     }
 
 
@@ -108,7 +108,7 @@ def _write_csv(designs: Sequence[Written], path: Path) -> None:
         for name, design in _names(designs):
             row = [name, design.sequence, design.canonical, design.valid, design.reason, design.pins_kept]
             row += [_finite(design.metrics.get(metric)) for metric in metrics]
-            table.writerow([_cell(value) for value in [*row, design.certificate]])
+            table.writerow([_cell(value) for value in [*row, str(design.certificate)]])
 
 
 def _write_smi(designs: Sequence[Written], path: Path) -> None:
@@ -132,7 +132,7 @@ def _write_sdf(designs: Sequence[Written], path: Path) -> None:
             file.write(Chem.MolToMolBlock(molecule))
             tags = {"smiles": design.sequence, "canonical_smiles": design.canonical, "pins_kept": design.pins_kept}
             tags |= {metric: _finite(value) for metric, value in design.metrics.items()}
-            tags |= {"certificate": design.certificate}
+            tags |= {"certificate": str(design.certificate)}
             for tag, value in tags.items():
                 if text := _sdf_line(_cell(value)):
                     file.write(f">  <{tag}>\n{text}\n\n")

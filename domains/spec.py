@@ -1,0 +1,103 @@
+"""A request: one frozen `DesignSpec`, whatever front end it comes from; it can be saved and run again."""
+
+import dataclasses
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from constraints.expression import Constraint
+from constraints.notation import parse
+from seqdiff.errors import ConfigError
+from seqdiff.samplers.drive import DrawOptions
+from seqdiff.samplers.registry import get_sampler
+from seqdiff.training.config import from_table
+
+LIMITS = {"n": 100_000, "steps": 10_000, "batch_size": 4096, "particles": 1024}
+
+
+@dataclass(frozen=True)
+class DesignSpec:
+    """A request, whatever front end it comes from; `to_dict` and `from_dict` round-trip, so it can be saved and re-run.
+
+    Attributes:
+        domain: "smiles".
+        template: text with gaps, None for de novo design.
+        n: number of designs, 1 to 100,000.
+        seed: of all noise; the same spec gives the same designs, whatever the batch size.
+        sampler: a name of `seqdiff.samplers.registry.SAMPLERS` that works on the process of the model.
+        steps: T of the samplers that have one, 1 to 10,000.
+        model: bundled name or path, None for the domain's default.
+        label: a class of the model ("zinc", "chembl"), None for any.
+        temperature, top_p: how p(x0 | x_t) is sharpened before a draw; 1 and 1 leave the model's law.
+        batch_size: rows that go through the network together.
+        constraint: what must hold, in the notation of docs/constraints.md, e.g. "avoid(S-S) & count([N], 1..2)".
+        syntax: whether the domain's own syntax must hold (branches, ring labels and bonds of SMILES).
+        wishes: what is wished, each in the domain's words ("valid", "qed >= 0.8"); they need particles.
+        particles: how many each design is chosen from; None is 8 with wishes, otherwise 1. They make the law right under
+            constraints and bend it to wishes, at that many times the passes.
+        bound_draws: Monte Carlo draws of each design's likelihood bound (one pass each); 0 leaves the bound out.
+    """
+
+    domain: str
+    template: str | None = None
+    n: int = 64
+    seed: int = 0
+    sampler: str = "event-driven"
+    steps: int = 128
+    model: str | None = None
+    label: str | None = None
+    temperature: float = 1.0
+    top_p: float = 1.0
+    batch_size: int = 64
+    bound_draws: int = 8
+    constraint: str | None = None
+    syntax: bool = False
+    wishes: tuple[str, ...] = ()
+    particles: int | None = None
+
+    def __post_init__(self):
+        if not 0 <= self.bound_draws <= 1000:
+            raise ConfigError(f"bound_draws: expected 0 to 1000, got {self.bound_draws}")
+        for name, most in LIMITS.items():
+            if getattr(self, name) is not None and not 1 <= getattr(self, name) <= most:
+                raise ConfigError(f"{name}: expected 1 to {most}, got {getattr(self, name)}")
+        if not 0 <= self.seed < 2**63:
+            raise ConfigError(f"seed: expected 0 to 2⁶³ − 1, got {self.seed}")
+        if self.wishes and self.particles == 1:
+            raise ConfigError(
+                f"particles: expected at least 2 with wishes, to choose from; got 1 with {', '.join(self.wishes)}"
+            )
+        self.expression()
+        get_sampler(self.sampler)
+        self.options()
+
+    @property
+    def cloud(self) -> int:
+        """N, particles of one design."""
+        return self.particles or (8 if self.wishes else 1)
+
+    def options(self) -> DrawOptions:
+        return DrawOptions(self.temperature, self.top_p)
+
+    def expression(self) -> Constraint | None:
+        """The constraint, read. Raises ConditionError with the place marked."""
+        return None if self.constraint is None else parse(self.constraint)
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self) | {"wishes": list(self.wishes)}
+
+    @classmethod
+    def from_dict(cls, table: dict) -> "DesignSpec":
+        """Raises ConfigError for an unknown key, a wrong type or a value out of range."""
+        return from_table(cls, table)
+
+
+def read_spec(path: str | Path) -> dict[str, Any]:
+    """The table of a specification file in TOML. Raises ConfigError naming the file."""
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"spec: could not read {path} ({error.strerror})") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"spec: {path} is not TOML ({error})") from None
