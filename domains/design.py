@@ -71,6 +71,20 @@ class Designs:
     complete: bool = True
     abstained: list[int] = field(default_factory=list)
 
+    @property
+    def summary(self) -> dict[str, int]:
+        """Counts, each with its own denominator: asked for, returned, and of the returned those that …"""
+        made = self.designs
+        return {
+            "asked": self.spec.n,
+            "returned": len(made),
+            "abstained": len(self.abstained),
+            "satisfied": sum(not item.certificate.violations for item in made),
+            "valid": sum(item.valid for item in made),
+            "valid_and_pins_kept": sum(item.valid and item.pins_kept for item in made),
+            "distinct": len({item.canonical for item in made if item.valid}),
+        }
+
 
 @dataclass(frozen=True)
 class Task:

@@ -91,7 +91,7 @@ def test_json_is_the_contract(cli, model):
     status, out, err = cli("design", "smiles", TEMPLATE, "--model", model, "--n", 6, "--seed", 3, "--json")
     assert status == 0 and "6/6" in err and out.endswith("}\n") and out.count("\n") == 1
     answer = json.loads(out, parse_constant=lambda name: pytest.fail(name))
-    assert list(answer) == ["designs", "spec", "timing", "complete", "abstained"] and answer["complete"] is True
+    assert list(answer) == ["designs", "spec", "timing", "complete", "abstained", "summary"] and answer["complete"] is True
     assert DesignSpec.from_dict(answer["spec"]) == DesignSpec("smiles", TEMPLATE, n=6, seed=3, model=model)
     made = design(DesignSpec.from_dict(answer["spec"]))
     assert answer["designs"] == json.loads(json.dumps([item.to_dict() for item in made.designs]))

@@ -83,6 +83,7 @@ def document(answer: Designs) -> dict:
         "timing": answer.timing,
         "complete": answer.complete,
         "abstained": answer.abstained,
+        "summary": answer.summary,
     }
 
 
@@ -101,13 +102,22 @@ def show(answer: Designs, console: Console) -> None:
         table.add_row(str(item.index + 1), item.sequence, *(cell(item, name) for name in columns))
     if best:
         console.print(table)
-    n = len(answer.designs)
-    distinct = len({item.canonical for item in valid})
+    counts = answer.summary
+    n = counts["returned"]
     console.print(
-        f"{n} designs: {len(valid)} valid ({len(valid) / max(n, 1):.0%} of all), {distinct} distinct, "
-        f"{len(kept)} with every pinned atom kept (of the valid); pinned tokens kept in all",
+        f"{n} designs: {counts['valid']} valid ({counts['valid'] / max(n, 1):.0%} of all), {counts['distinct']} distinct, "
+        f"{counts['valid_and_pins_kept']} with every pinned atom kept (of the valid); pinned tokens kept in all",
         highlight=False,
     )
+    if answer.abstained:
+        console.print(
+            f"{counts['abstained']} of {counts['asked']} not returned: none of their {answer.spec.cloud} particles met "
+            f"{' & '.join(answer.spec.wishes) or 'what must hold'}; ask for more particles or less",
+            highlight=False,
+        )
+    held = answer.designs[0].certificate.holds if answer.designs else ()
+    if held:
+        console.print(f"held in {counts['satisfied']} of {n}, checked afterwards: {' & '.join(held)}", highlight=False)
     console.print(f"{answer.designs[0].certificate}" if answer.designs else "", style="dim", highlight=False)
     seconds = answer.timing["design_seconds"]
     console.print(f"{seconds:.1f} s, {answer.timing['designs_per_second']:.1f} designs/s", style="dim", highlight=False)
