@@ -2,7 +2,7 @@
 
     N-[^P]-[ST]                 separated by "-"; [ST] one of these tokens, [^P] any but these
     N-{P}-[ST]-x(2,4)-C         the same in the notation of PROSITE: {P} = [^P], x any token, (2,4) two to four times
-    ["Cl" "Br"]-C               inside brackets every character is a token; a longer one stands in quotes
+    [F Cl Br]-C                 with spaces between them, tokens of any length; without, every character is one
 
 A bare word outside brackets is one token (`Cl`); what has other characters than letters and digits is quoted or
 bracketed (`"[nH]"`, `[=]`), as is the token x itself (`[x]`).
@@ -18,6 +18,9 @@ from seqdiff.errors import ConditionError
 WORD = re.compile(r"[A-Za-z0-9]+")
 REPEAT = re.compile(r"\(\s*(\d{1,6})\s*(?:,\s*(\d{1,6})\s*)?\)")
 QUOTED = frozenset('[]{}"^-,')
+QUOTE = re.compile(r'"(?:[^"\\]|\\.)*"')
+INSIDE = re.compile(r'(?:"(?:[^"\\]|\\.)*"|[^"\]}])*')  # of a set, up to what closes it
+WORD_IN_SET = re.compile(r'[^\s\[\]{}"^\-,]+')
 MOST_REPEATS = 1000
 SHOWN = 100
 
@@ -127,12 +130,9 @@ class Tokens:
 
 
 def _spaced(tokens: tuple[str, ...]) -> str:
-    """Single characters bare, all else as JSON strings, which stand apart by a space."""
+    """Single characters bare and together; if one needs quotes, as a JSON string, all apart by spaces."""
     pieces = [token if is_bare(token) else json.dumps(token, ensure_ascii=False) for token in tokens]
-    joined = ""
-    for piece in pieces:
-        joined += " " * (joined != "" and (joined[-1] == '"' or piece[0] == '"')) + piece
-    return joined
+    return ("" if all(is_bare(token) for token in tokens) else " ").join(pieces)
 
 
 def is_bare(token: str) -> bool:
@@ -226,8 +226,11 @@ def read_tokens(reader: Reader) -> Tokens:
 
 
 def _read_set(reader: Reader, closing: str) -> Tokens:
+    """Without spaces every character is a token; with spaces they part tokens: [ST], [F Cl Br], ["[nH]" n]."""
     start = reader.place - 1
     negated = closing == "}" or reader.take("^")
+    within = INSIDE.match(reader.text, reader.place)
+    spaced = within is not None and re.search(r"\s", QUOTE.sub('"', within.group().strip())) is not None
     tokens = []
     while not reader.take(closing):
         if reader.next() == "the end":
@@ -236,8 +239,9 @@ def _read_set(reader: Reader, closing: str) -> Tokens:
         if character == '"':
             tokens.append(_read_quoted(reader))
         elif is_bare(character):
-            tokens.append(character)
-            reader.place += 1
+            word = WORD_IN_SET.match(reader.text, reader.place) if spaced else None
+            tokens.append(word.group() if word else character)
+            reader.place += len(tokens[-1])
         else:
             advice = "write every token of a range; " if character == "-" else ""
             raise reader.error(f"{advice}inside a set the token {character} is written {json.dumps(character)}")

@@ -126,7 +126,7 @@ def prepare(spec: DesignSpec, checkpoint: Checkpoint | None = None) -> Task:
             f"particles: expected a model whose process is on tokens, got one on {type(process).__name__}; use particles = 1"
         )
     log_mass = log_mass_of(checkpoint.denoiser, process, label) if isinstance(process, TokenProcess) else None
-    syntax = domain.syntax(alphabet) if spec.syntax else None
+    syntax = domain.syntax(alphabet, template) if spec.syntax else None
     return Task(spec, checkpoint, template, plan(template, spec.expression(), alphabet, syntax, log_mass), guide)
 
 

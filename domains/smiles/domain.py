@@ -22,11 +22,11 @@ def template(text: str, alphabet: Alphabet) -> Template:
     return parse_template(text, alphabet)
 
 
-def syntax(alphabet: Alphabet) -> Syntax:
+def syntax(alphabet: Alphabet, template: Template) -> Syntax:
     """Well-formed SMILES as an automaton; what is pinned balances its own branches and rings."""
-    from domains.smiles.wellformed import well_formed
+    from domains.smiles.wellformed import room, well_formed
 
-    return Syntax("well-formed SMILES", well_formed(alphabet), "pins")
+    return Syntax("well-formed SMILES", well_formed(alphabet, *room(template), template.banned), "pins")
 
 
 def wish(text: str, alphabet: Alphabet):

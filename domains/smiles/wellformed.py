@@ -21,6 +21,7 @@ from functools import lru_cache
 import numpy as np
 
 from constraints.automaton import Automaton
+from constraints.template import Template
 from domains.smiles.tokens import is_ring_label
 from seqdiff.alphabet import Alphabet
 from seqdiff.errors import ConditionError
@@ -45,17 +46,34 @@ def kind_of(token: str) -> str:
     return "bond" if token in ("-", "=", "#", "$", ":", "/", "\\", "~") else "atom"
 
 
-@lru_cache(maxsize=8)
-def well_formed(alphabet: Alphabet, labels: int = 7, depth: int = 6) -> Automaton:
+LABELS, DEPTH = 7, 6  # accept all of ZINC250k and 99.9 % of ChEMBL 22
+
+
+def room(template: Template) -> tuple[int, int]:
+    """(labels, depth) that the gaps of a template have tokens for; fewer of them are fewer states.
+
+    d branches within each other need 3 d tokens: a pair of parentheses and an atom each. k labels that are open at once need
+    2 k of them and atoms; 3 k is what molecules take.
+    """
+    longest = [gap.high for gap in template.gaps]
+    return min(LABELS, sum(longest) // 3), min(DEPTH, max(longest, default=0) // 3)
+
+
+@lru_cache(maxsize=16)
+def well_formed(
+    alphabet: Alphabet, labels: int = LABELS, depth: int = DEPTH, banned: frozenset[int] = frozenset()
+) -> Automaton:
     """The minimal automaton over the alphabet's tokens with regions FREE and PINNED.
 
     Args:
-        labels: ring labels that free positions may use, the alphabet's first; each doubles the states.
+        labels: ring labels that free positions may use, the alphabet's first that are not banned; each doubles the states.
         depth: branches within branches at free positions.
+        banned: ids that free positions may not use anyway.
     """
     if not (0 <= labels <= 10 and depth >= 0):
         raise ConditionError(f"well-formed SMILES: expected 0 to 10 ring labels and a depth ≥ 0, got {labels} and {depth}")
     rings = sorted((token for token in alphabet.tokens if is_ring_label(token)), key=lambda token: int(token.strip("%()")))
+    rings = [token for token in rings if alphabet.ids[token] not in banned]
     used = {token: i for i, token in enumerate(rings[:labels])}
     kinds = ["atom", "bond", "(", ")", ".", *used, "never"]
     classes = np.empty((2, len(alphabet)), np.int32)
