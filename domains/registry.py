@@ -7,8 +7,8 @@ from types import ModuleType
 
 from seqdiff.errors import CheckpointError, ConfigError
 
-DOMAINS = {"smiles": "domains.smiles.domain"}
-DEFAULT_MODEL = {"smiles": "smiles-small"}
+DOMAINS = {"smiles": "domains.smiles.domain", "protein": "domains.protein.domain"}
+DEFAULT_MODEL = {"smiles": "smiles-small", "protein": "protein-small"}
 MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
