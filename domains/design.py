@@ -19,6 +19,7 @@ from domains.registry import find_model, get_domain
 from domains.spec import DesignSpec, read_spec
 from seqdiff.alphabet import Alphabet
 from seqdiff.checkpoint import Checkpoint, load_checkpoint
+from seqdiff.denoisers.guided import ClassifierFree
 from seqdiff.errors import ConfigError
 from seqdiff.likelihood import any_order_bound
 from seqdiff.processes.base import TokenProcess
@@ -102,6 +103,12 @@ class Task:
     guide: Guide | None = None
 
     @property
+    def denoiser(self) -> Any:
+        """The model as it is asked: guided towards its class, if that was wanted."""
+        model = self.checkpoint.denoiser
+        return model if self.spec.guidance == 1 else ClassifierFree(model, self.spec.guidance)
+
+    @property
     def alphabet(self) -> Alphabet:
         return self.checkpoint.alphabet
 
@@ -119,15 +126,16 @@ def prepare(spec: DesignSpec, checkpoint: Checkpoint | None = None) -> Task:
     template.check(checkpoint.max_length, len(alphabet))
     parts = tuple((domain.wish(text, alphabet), 1.0) for text in spec.wishes)
     guide = Sum(parts) if parts else None
+    task = Task(spec, checkpoint, template, None, guide)
     if spec.constraint is None and not spec.syntax and spec.cloud == 1:
-        return Task(spec, checkpoint, template)
+        return task
     if spec.cloud > 1 and not isinstance(process, TokenProcess):
         raise ConfigError(
             f"particles: expected a model whose process is on tokens, got one on {type(process).__name__}; use particles = 1"
         )
-    log_mass = log_mass_of(checkpoint.denoiser, process, label) if isinstance(process, TokenProcess) else None
+    log_mass = log_mass_of(task.denoiser, process, label) if isinstance(process, TokenProcess) else None
     syntax = domain.syntax(alphabet, template) if spec.syntax else None
-    return Task(spec, checkpoint, template, plan(template, spec.expression(), alphabet, syntax, log_mass), guide)
+    return dataclasses.replace(task, plan=plan(template, spec.expression(), alphabet, syntax, log_mass))
 
 
 def design_batches(task: Task, watch=None) -> Iterator[tuple[list[Design], list[int]]]:
@@ -163,7 +171,7 @@ def _filled(task: Task, canvases: list[Canvas], chosen: Tensor, watch) -> Iterat
     label = checkpoint.label_index(spec.label)
     rows = [canvas.tokens for canvas in canvases]
     common: dict[str, Any] = {"label": label, "steps": spec.steps, "options": spec.options(), "watch": watch}
-    model = checkpoint.denoiser, checkpoint.process, rows, spec.seed
+    model = task.denoiser, checkpoint.process, rows, spec.seed
     if ready is not None and spec.cloud > 1:
 
         def weighted(index: Tensor):

@@ -36,6 +36,8 @@ class DesignSpec:
         wishes: what is wished, each in the domain's words ("valid", "qed >= 0.8"); they need particles.
         particles: how many each design is chosen from; None is 8 with wishes, otherwise 1. They make the law right under
             constraints and bend it to wishes, at that many times the passes.
+        guidance: γ of classifier-free guidance towards `label`, 0 to 20; 1 is the model's own conditional law, more than 1
+            says more than the label does, at twice the passes (p ∝ p_label^γ p_any^{1−γ} at every position).
         bound_draws: Monte Carlo draws of each design's likelihood bound (one pass each); 0 leaves the bound out.
     """
 
@@ -55,6 +57,7 @@ class DesignSpec:
     syntax: bool = False
     wishes: tuple[str, ...] = ()
     particles: int | None = None
+    guidance: float = 1.0
 
     def __post_init__(self):
         if not 0 <= self.bound_draws <= 1000:
@@ -68,6 +71,10 @@ class DesignSpec:
             raise ConfigError(
                 f"particles: expected at least 2 with wishes, to choose from; got 1 with {', '.join(self.wishes)}"
             )
+        if not 0 <= self.guidance <= 20:
+            raise ConfigError(f"guidance: expected 0 to 20, got {self.guidance}")
+        if self.guidance != 1 and self.label is None:
+            raise ConfigError(f"guidance: expected a label to be guided to, got none with guidance {self.guidance}")
         self.expression()
         get_sampler(self.sampler)
         self.options()

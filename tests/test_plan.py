@@ -154,3 +154,15 @@ def test_bad_requests_are_refused_early():
 def test_an_impossible_wish_is_refused_by_name(model):
     with pytest.raises(ConditionError, match="wish: expected 'valid', or a range such as"):
         design(DesignSpec("smiles", TEMPLATE, n=1, wishes=("pretty",)), checkpoint=model)
+
+
+def test_guidance_to_a_class_reaches_the_draws_and_needs_a_class(model):
+    def sequences(guidance):
+        spec = DesignSpec("smiles", "CC{3}O", n=30, steps=8, label="zinc", guidance=guidance, bound_draws=0)
+        return [item.sequence for item in design(spec, checkpoint=model).designs]
+
+    assert sequences(1.0) != sequences(4.0)
+    any_class = DesignSpec("smiles", "CC{3}O", n=30, steps=8, bound_draws=0)
+    assert sequences(0.0) == [item.sequence for item in design(any_class, checkpoint=model).designs]
+    with pytest.raises(ConfigError, match="expected a label to be guided to, got none with guidance 2"):
+        DesignSpec("smiles", guidance=2.0)

@@ -27,6 +27,8 @@ def run(domain: str, fields: dict, as_json: bool) -> None:
         tokens = sum(int(design.metrics["tokens"] or 0) for design in answer.designs)
         results[name] = {
             **get_domain(domain).evaluate(answer.designs, checkpoint, label),
+            "asked": answer.summary["asked"],
+            "abstained": answer.summary["abstained"],
             "sample_bound_per_token": sum(float(b or 0) for b in bounds) / tokens,
             "held_out_bound_per_token": checkpoint.metrics.get(f"bound/{name}"),
             "held_out_bound_error": checkpoint.metrics.get(f"error/{name}"),

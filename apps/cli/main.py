@@ -60,6 +60,9 @@ def design_smiles(
     particles: Annotated[
         int | None, typer.Option(help="Particles that a design is chosen from.", show_default="1, with wishes 8")
     ] = None,
+    guidance: Annotated[
+        float | None, typer.Option(help="Strength of classifier-free guidance to --class.", show_default="1.0")
+    ] = None,
     spec: Annotated[Path | None, typer.Option(help="TOML file with these fields; options override it.")] = None,
     out: Annotated[
         list[Path] | None, typer.Option(help="File to write, by suffix: .csv .smi .sdf .jsonl .png; may be repeated.")
@@ -84,6 +87,7 @@ def design_smiles(
         "syntax": syntax,
         "wishes": wish or None,
         "particles": particles,
+        "guidance": guidance,
     }
     run("smiles", {key: value for key, value in fields.items() if value is not None}, spec, out or [], json)
 
@@ -96,6 +100,11 @@ def evaluate_smiles(
     steps: Steps = None,
     sampler: SamplerName = None,
     temperature: Annotated[float, typer.Option(help="Below 1 sharpens p(x0 | x_t).")] = 1.0,
+    syntax: Annotated[bool, typer.Option("--syntax/--no-syntax", help="Hold the syntax of SMILES by construction.")] = False,
+    wish: Annotated[list[str] | None, typer.Option(help='What is wished: "valid", "qed >= 0.8"; may be repeated.')] = None,
+    particles: Annotated[
+        int | None, typer.Option(help="Particles that a design is chosen from.", show_default="1, with wishes 8")
+    ] = None,
     json: Json = False,
 ):
     """Draw free molecules from MODEL, class by class, and measure them."""
@@ -103,6 +112,7 @@ def evaluate_smiles(
 
     fields = {"model": model, "n": n, "seed": seed, "temperature": temperature}
     fields |= {"steps": steps or 128, "sampler": sampler or "event-driven"}
+    fields |= {"syntax": syntax, "wishes": tuple(wish or ()), "particles": particles}
     run("smiles", fields, json)
 
 
