@@ -5,7 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from domains.protein.data import Source, encode_files
+from constraints.template import Canvas, Template
+from domains.protein.data import BREAK, JOINED, Source, encode_files
+from domains.protein.template import parse_template
+from seqdiff.alphabet import Alphabet
 from seqdiff.checkpoint import Checkpoint
 from seqdiff.errors import ConfigError
 from seqdiff.training.config import from_table
@@ -15,12 +18,61 @@ SUFFIXES = (".csv", ".fasta", ".jsonl", ".png")
 TABLE_COLUMNS = ("length", "charge", "pi", "gravy", "instability", "novel", "bound")
 
 
+def template(text: str, alphabet: Alphabet) -> Template:
+    """Read a template text. Raises TemplateError with the place marked."""
+    return parse_template(text, alphabet)
+
+
+def syntax(alphabet: Alphabet, template: Template):
+    """Raises ConfigError: every sequence of amino acids is a protein's."""
+    raise ConfigError("syntax: proteins have no syntax to hold; every sequence of amino acids is one. Leave syntax off")
+
+
+def wish(text: str, alphabet: Alphabet):
+    """A part of a guide from a wish such as "charge >= 3". Raises ConditionError that says what can be wished."""
+    from domains.protein.wishes import guide_of
+
+    return guide_of(text, alphabet)
+
+
+def finish(tokens: list[str], canvas: Canvas, alphabet: Alphabet, known) -> dict:
+    """What is said of one design: the fields of `domains.design.Design` that are the domain's.
+
+    Args:
+        known: the training set as hashes (`load_known`), or None.
+    """
+    from domains.protein.metrics import is_novel
+    from domains.protein.properties import describe
+
+    pinned = canvas.pinned.tolist()
+    wanted = [alphabet.tokens[i] if pin else None for i, pin in zip(canvas.tokens.tolist(), pinned, strict=True)]
+    sequence = "".join(tokens)
+    found = describe(sequence, 1 + wanted.count(BREAK))
+    novel = None if known is None or not found.valid else is_novel(sequence, known)
+    return {
+        "sequence": sequence,
+        "canonical": sequence if found.valid else None,
+        "valid": found.valid,
+        "reason": found.reason,
+        "pins_kept": all(want is None or want == got for want, got in zip(wanted, tokens, strict=True)),
+        "pinned_atoms": tuple(i for i, pin in enumerate(pinned) if pin),
+        "metrics": {**found.metrics, "novel": novel},
+    }
+
+
 def load_known(checkpoint: Checkpoint):
     """Hashes of the proteins the model was trained on, None if the checkpoint has none."""
     from domains.smiles.novelty import KnownMolecules
 
     path = checkpoint.folder / "known.safetensors" if checkpoint.folder else None
     return KnownMolecules.load(path) if path and path.is_file() else None
+
+
+def write(path: Path, designs) -> None:
+    """Write designs as .csv, .fasta, .jsonl or .png (a sequence logo)."""
+    from domains.protein.writers import write as write_file
+
+    write_file(path, designs)
 
 
 def encode_training_data(table: dict, base: Path) -> EncodedData:
@@ -38,12 +90,28 @@ def encode_training_data(table: dict, base: Path) -> EncodedData:
 
 
 def training_extras(data: EncodedData, folder: Path) -> None:
-    """Write beside a trained checkpoint what novelty and the baselines need: hashes and counts, no protein."""
+    """Write beside a trained checkpoint what novelty and evaluation need: hashes and counts, no protein.
+
+    `composition.json` holds how often each token stands in the training rows, and under "held_out" in the held-out rows.
+    """
     from domains.smiles.novelty import KnownMolecules
 
     rows = [data.tokens[a:b] for a, b in zip(data.offsets[:-1], data.offsets[1:], strict=True)]
     trained = [data.alphabet.decode(rows[i]) for i in np.flatnonzero(~data.held_out)]
-    KnownMolecules.from_smiles(trained).save(folder / "known.safetensors")
-    joined = np.concatenate([rows[i] for i in np.flatnonzero(~data.held_out)])
-    counts = np.bincount(joined, minlength=len(data.alphabet)).tolist()
-    (folder / "composition.json").write_text(json.dumps(dict(zip(data.alphabet.tokens, counts, strict=True))) + "\n")
+    KnownMolecules.from_smiles(chain for text in trained for chain in text.split(BREAK)).save(folder / "known.safetensors")
+    token_held_out = np.repeat(data.held_out, data.lengths)
+    V = len(data.alphabet)
+    counts = {
+        side: dict(zip(data.alphabet.tokens, np.bincount(data.tokens[chosen], minlength=V).tolist(), strict=True))
+        for side, chosen in (("trained", ~token_held_out), ("held_out", token_held_out))
+    }
+    (folder / "composition.json").write_text(json.dumps(counts) + "\n")
+
+
+def evaluate(designs, checkpoint: Checkpoint, label: str | None) -> dict:
+    """Figures of a set of free designs, with their denominators; `domains.protein.metrics` says how."""
+    from domains.protein.metrics import evaluate_set
+
+    path = checkpoint.folder / "composition.json" if checkpoint.folder else None
+    counts = json.loads(path.read_text())["held_out"] if path and path.is_file() else None
+    return evaluate_set([design.sequence for design in designs], load_known(checkpoint), counts, None if label == JOINED else 1)

@@ -6,8 +6,8 @@
 A gap is `{n}` or `{a-b}` residues; `_` or `<mask>` is one position, and a run of them one gap. It holds neither X nor a chain
 break. The first gap is the region gap1 of constraints, the next one gap2. Spaces and line breaks mean nothing.
 
-A contig of lengths and letters is a template too: `10-40,FSLFDKDG,10-40`. One that names residues (A163-181) is first turned into
-a template with the file that it speaks of: `domains.protein.contig`.
+A contig of lengths and letters is a template too: `10-40,FSLFDKDG,10-40`. One that names residues (A163-181) is first
+turned into a template with the file that it speaks of: `domains.protein.contig`.
 """
 
 import re

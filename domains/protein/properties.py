@@ -1,0 +1,97 @@
+"""Figures of a designed protein: ProtParam's, net charge, and what is known to go wrong in the test tube.
+
+Charge and isoelectric point take the pK values of Bjellqvist et al. (Electrophoresis 14:1023, 1993; 15:529, 1994), as Biopython
+has them, with free termini: of residues K 10.0, R 12.0, H 5.98, D 4.05, E 4.45, C 9.0, Y 10.0. GRAVY is Kyte and Doolittle's,
+1982; the instability index Guruprasad's, 1990 (above 40: likely unstable).
+Of several chains the weight and the charge are sums, GRAVY and instability averages over residues, the isoelectric point
+that of all chains together.
+"""
+
+import re
+from dataclasses import dataclass
+
+from domains.protein import AMINO_ACIDS
+from domains.protein.data import BREAK, UNKNOWN
+
+METRICS = (
+    "length",
+    "chains",
+    "weight",
+    "charge",
+    "residue_charge",
+    "pi",
+    "gravy",
+    "instability",
+    "cysteines",
+    "n_glycosylation",
+    "deamidation",
+    "isomerisation",
+)
+PH = 7.0
+# Charge of a residue at pH 7 by the pK values above, in steps of 0.1: what a hard constraint can add up. Termini are not in it.
+RESIDUE_CHARGE = {"D": -1.0, "E": -1.0, "K": 1.0, "R": 1.0, "H": 0.1}
+# Name → pattern, counted where it starts, overlaps too.
+LIABILITIES = {
+    "n_glycosylation": re.compile(r"(?=N[^P][ST])"),  # the sequon N-X-[ST]
+    "deamidation": re.compile(r"(?=NG)"),
+    "isomerisation": re.compile(r"(?=DG)"),
+}
+
+
+@dataclass(frozen=True)
+class Described:
+    """What is known of one sequence; `metrics` has every name of METRICS if it is valid, otherwise none."""
+
+    valid: bool
+    reason: str
+    metrics: dict[str, float | bool | None]
+
+
+def describe(sequence: str, chains: int | None = None) -> Described:
+    """A sequence of one letter a residue, `/` between chains.
+
+    Args:
+        chains: how many were asked for; another number means a break where none belongs. None: any number.
+    """
+    parts = sequence.split(BREAK)
+    if UNKNOWN in sequence:
+        return Described(False, f"unknown residue X at position {sequence.index(UNKNOWN) + 1}", {})
+    if other := set(sequence) - set(AMINO_ACIDS + BREAK):
+        return Described(False, f"no amino acid: {' '.join(sorted(other))}", {})
+    if not all(parts):
+        return Described(False, "a chain without residues", {})
+    if chains is not None and len(parts) != chains:
+        return Described(False, f"a chain break where none was asked for: {len(parts)} chains instead of {chains}", {})
+    return Described(True, "", _figures(parts))
+
+
+def _figures(chains: list[str]) -> dict[str, float | bool | None]:
+    from Bio.SeqUtils.ProtParam import ProteinAnalysis
+
+    analyses = [ProteinAnalysis(chain) for chain in chains]
+    total = sum(map(len, chains))
+    liabilities = {name: sum(len(found.findall(c)) for c in chains) for name, found in LIABILITIES.items()}
+    return {
+        "length": total,
+        "chains": len(chains),
+        "weight": float(sum(a.molecular_weight() for a in analyses)),
+        "charge": float(sum(a.charge_at_pH(PH) for a in analyses)),
+        "residue_charge": round(sum(RESIDUE_CHARGE.get(letter, 0.0) for chain in chains for letter in chain), 1),
+        "pi": _isoelectric_point(analyses),
+        "gravy": sum(a.gravy() * a.length for a in analyses) / total,
+        "instability": sum(a.instability_index() * a.length for a in analyses) / total,
+        "cysteines": sum(chain.count("C") for chain in chains),
+        **liabilities,
+    }
+
+
+def _isoelectric_point(analyses) -> float:
+    """The pH at which the charges of all chains add up to 0, by halving [0, 14] down to 10⁻⁴."""
+    low, high = 0.0, 14.0
+    while high - low > 1e-4:
+        middle = (low + high) / 2
+        if sum(a.charge_at_pH(middle) for a in analyses) > 0:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2
