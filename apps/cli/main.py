@@ -92,6 +92,64 @@ def design_smiles(
     run("smiles", {key: value for key, value in fields.items() if value is not None}, spec, out or [], json)
 
 
+@design_app.command(
+    "protein", epilog='Example: seqdiff design protein "10-40/A15-34/10-40" --source 1prw.pdb --out designs.fasta'
+)
+def design_protein(
+    template: Annotated[
+        str | None,
+        typer.Argument(help="Sequence with gaps _, {n} or {a-b}, a contig, or 'mask 24-35 of chain H'. None: free design."),
+    ] = None,
+    source: Annotated[Path | None, typer.Option(help="Structure of a contig: .pdb, .cif or .fasta, plain, .gz or .xz.")] = None,
+    numbering: Annotated[str, typer.Option(help="Of its residues: author, label (mmCIF) or index (from 0).")] = "author",
+    copies: Annotated[int, typer.Option(help="Like chains: so many copies of the template, tied to the first.")] = 1,
+    charge: Annotated[str | None, typer.Option(help="Net charge of residues at pH 7 to hold, e.g. 3..6.")] = None,
+    n: N = None,
+    seed: Seed = None,
+    steps: Steps = None,
+    sampler: SamplerName = None,
+    model: Model = None,
+    label: Class = None,
+    temperature: Annotated[float | None, typer.Option(help="Below 1 sharpens p(x0 | x_t).", show_default="1.0")] = None,
+    top_p: Annotated[float | None, typer.Option(help="Nucleus of each draw.", show_default="1.0")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Rows in one pass.", show_default="64")] = None,
+    constraint: Annotated[
+        str | None, typer.Option(help='What must hold, e.g. "avoid(N-[^P]-[ST]) & count([C], 0..1)" (docs/proteins.md).')
+    ] = None,
+    wish: Annotated[
+        list[str] | None, typer.Option(help='What is wished: "charge >= 3", "instability <= 40"; may be repeated.')
+    ] = None,
+    particles: Annotated[
+        int | None, typer.Option(help="Particles that a design is chosen from.", show_default="1, with wishes 8")
+    ] = None,
+    spec: Annotated[Path | None, typer.Option(help="TOML file with these fields; options override it.")] = None,
+    out: Annotated[
+        list[Path] | None, typer.Option(help="File to write, by suffix: .fasta .csv .jsonl .png (logo); may be repeated.")
+    ] = None,
+    json: Json = False,
+):
+    """Design proteins around what TEMPLATE pins."""
+    from apps.cli.protein import run
+
+    fields = {
+        "template": template,
+        "n": n,
+        "seed": seed,
+        "steps": steps,
+        "sampler": sampler,
+        "model": model,
+        "label": label,
+        "temperature": temperature,
+        "top_p": top_p,
+        "batch_size": batch_size,
+        "constraint": constraint,
+        "wishes": wish or None,
+        "particles": particles,
+    }
+    given = {key: value for key, value in fields.items() if value is not None}
+    run(given, source, numbering, copies, charge, spec, out or [], json)
+
+
 @evaluate_app.command("smiles", epilog="Example: seqdiff evaluate smiles --n 1000 --json")
 def evaluate_smiles(
     model: Model = None,
@@ -114,6 +172,24 @@ def evaluate_smiles(
     fields |= {"steps": steps or 128, "sampler": sampler or "event-driven"}
     fields |= {"syntax": syntax, "wishes": tuple(wish or ()), "particles": particles}
     run("smiles", fields, json)
+
+
+@evaluate_app.command("protein", epilog="Example: seqdiff evaluate protein --n 200 --json")
+def evaluate_protein(
+    model: Model = None,
+    n: Annotated[int, typer.Option("--n", help="Samples of each class.")] = 200,
+    seed: Annotated[int, typer.Option(help="Of all noise.")] = 0,
+    steps: Steps = None,
+    sampler: SamplerName = None,
+    temperature: Annotated[float, typer.Option(help="Below 1 sharpens p(x0 | x_t).")] = 1.0,
+    json: Json = False,
+):
+    """Draw free proteins from MODEL, class by class, and measure them."""
+    from apps.cli.evaluate import run
+
+    fields = {"model": model, "n": n, "seed": seed, "temperature": temperature}
+    fields |= {"steps": steps or 128, "sampler": sampler or "event-driven"}
+    run("protein", fields, json)
 
 
 @app.command(epilog="Example: seqdiff train smiles-small.toml --out runs/mine; the same command again goes on.")

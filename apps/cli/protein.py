@@ -1,0 +1,45 @@
+"""`seqdiff design protein`: contigs and selections resolved over their structure, then the request of every domain."""
+
+from pathlib import Path
+
+from rich.console import Console
+
+from apps.cli.design import run as run_design
+from domains.protein.constraints import charge_range, like_chains
+from domains.protein.contig import resolve
+from domains.protein.structure import read_structure
+from domains.protein.template import is_contig
+from domains.spec import read_spec
+from seqdiff.errors import ConfigError
+
+
+def run(
+    fields: dict,
+    source: Path | None,
+    numbering: str,
+    copies: int,
+    charge: str | None,
+    spec_path: Path | None,
+    out: list[Path],
+    as_json: bool,
+) -> None:
+    """Answer a request. What a contig took from the structure is said on stderr, and the spec holds the resolved template."""
+    asked = {**(read_spec(spec_path) if spec_path else {}), **fields}
+    text, held = asked.get("template"), [asked["constraint"]] if asked.get("constraint") else []
+    if source is not None and (text is None or not is_contig(text)):
+        raise ConfigError(f"source: expected a contig or a selection that says what to take from {source}, got {text!r}")
+    if text is not None and is_contig(text):
+        resolved = resolve(text, read_structure(source) if source else [], numbering)
+        for line in resolved.picked if source else ():
+            Console(stderr=True).print(line, style="dim", highlight=False, markup=False)
+        text = resolved.template
+        held += [resolved.constraint] if resolved.constraint else []
+    if copies != 1:
+        text, ties = like_chains(text or "", copies)
+        held += [str(ties)] if ties else []
+    held += [str(charge_range(charge))] if charge else []
+    if text is not None:
+        fields = {**fields, "template": text}
+    if held:
+        fields = {**fields, "constraint": held[0] if len(held) == 1 else " & ".join(f"({part})" for part in held)}
+    run_design("protein", fields, spec_path, out, as_json)
