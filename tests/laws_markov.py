@@ -9,13 +9,13 @@ from functools import cache
 import torch
 
 from seqdiff.condition import Unconditional
-from seqdiff.denoisers.exact import EnumeratedLaw, ExactDenoiser
+from seqdiff.denoisers.exact import EnumeratedLaw
 from seqdiff.processes.absorbing import Absorbing
 from seqdiff.processes.uniform import Uniform
 from seqdiff.samplers.drive import drive
 from seqdiff.samplers.state import State
 from seqdiff.schedules import Cosine, Linear
-from tests.laws import as_vector, distribution_test
+from tests.laws import Tabled, as_vector, distribution_test
 
 LINEAR = (lambda t: t, lambda t: 1.0)  # 1 − α_t and its derivative
 COSINE = (lambda t: math.sin(math.pi / 2 * t), lambda t: math.pi / 2 * math.cos(math.pi / 2 * t))
@@ -281,12 +281,12 @@ class Denoiser:
 
     def __call__(self, x_t, t, positions, rows) -> torch.Tensor:
         if self.free is None:
-            return ExactDenoiser(self.law, self.process)(x_t, t, positions=positions)
+            return Tabled(self.law, self.process)(x_t, t, positions=positions)
         free = self.free if rows is None else self.free[rows]
         out = torch.empty(*positions.shape, self.law.vocabulary, dtype=torch.float64)
         for pattern in free.unique(dim=0):
             same = (free == pattern).all(-1)
-            out[same] = ExactDenoiser(self.law, self.process, pattern)(x_t[same], t[same], positions=positions[same])
+            out[same] = Tabled(self.law, self.process, pattern)(x_t[same], t[same], positions=positions[same])
         return out
 
 

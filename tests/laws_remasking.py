@@ -8,10 +8,10 @@ import itertools
 import math
 
 import torch
-from laws import p_x0
+from laws import Tabled, p_x0
 
 from seqdiff.condition import Unconditional
-from seqdiff.denoisers.exact import EnumeratedLaw, ExactDenoiser
+from seqdiff.denoisers.exact import EnumeratedLaw
 from seqdiff.processes.absorbing import Absorbing
 from seqdiff.samplers.drive import DrawOptions, answer, drive
 from seqdiff.samplers.state import State
@@ -37,7 +37,7 @@ def free_of(law, pins=None) -> list[int]:
 def run(loop, /, law, pins=None, schedule=None, n=DRAWS, seed=3, denoiser=None, condition=None, **options) -> State:
     """The end of a loop over n rows of the exact denoiser."""
     process, condition = Absorbing(law.vocabulary, schedule or Linear()), condition or Unconditional()
-    denoiser = denoiser or ExactDenoiser(law)
+    denoiser = denoiser or Tabled(law)
     state = State.from_canvas(process, torch.tensor([start_of(law, pins)] * n), seed, torch.arange(n))
     return drive(loop(state, process, condition, **options), lambda q: answer(denoiser, q, condition, DrawOptions()))
 
@@ -174,7 +174,7 @@ class LeaveOneOut:
     """The same for tensors: a denoiser that says at a revealed position how well its token fits."""
 
     def __init__(self, law):
-        self.exact, self.vocabulary = ExactDenoiser(law), law.vocabulary
+        self.exact, self.vocabulary = Tabled(law), law.vocabulary
 
     def __call__(self, x_t, t, label, lengths, positions):
         L = x_t.shape[1]

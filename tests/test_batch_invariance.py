@@ -24,9 +24,9 @@ def model():
 
 
 def drawn(model, sampler, batch_size, order, seed=5):
-    """Rows in the order of their sample numbers, drawn in batches of `batch_size` in the given order."""
+    """Rows by their sample numbers, drawn in batches of `batch_size` in the given order."""
     out = torch.empty(N, L, dtype=torch.int64)
-    for start in range(0, N, batch_size):
+    for start in range(0, len(order), batch_size):
         index = order[start : start + batch_size]
         state = State.start(torch.full((len(index), L), V), seed, index)
         out[index] = sample(*model, state, sampler, 8).tokens
@@ -36,7 +36,8 @@ def drawn(model, sampler, batch_size, order, seed=5):
 @pytest.mark.parametrize("sampler", samplers_for(Absorbing(V, Cosine())))
 def test_batches_of_1_7_and_64_in_any_order_give_the_same_tokens(model, sampler):
     reference = drawn(model, sampler, 64, torch.arange(N))
-    assert torch.equal(drawn(model, sampler, 1, torch.arange(N)), reference)
+    alone = torch.arange(0, N, 5)
+    assert torch.equal(drawn(model, sampler, 1, alone)[alone], reference[alone])
     assert torch.equal(drawn(model, sampler, 7, torch.arange(N).flip(0)), reference)
     shuffled = torch.randperm(N, generator=torch.Generator().manual_seed(1))
     assert torch.equal(drawn(model, sampler, 7, shuffled), reference)

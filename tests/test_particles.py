@@ -5,7 +5,7 @@ from functools import cache
 
 import pytest
 import torch
-from laws import distribution_test
+from laws import Tabled, distribution_test
 from laws_constrained import Enumerated, chain_law, cloud_law, counted_law, distance, given, reward, target, toy
 
 from constraints.condition import Constrained
@@ -49,7 +49,7 @@ def run(particles, clouds_n, loop=reveal_particles, process=MASKED, steps=None, 
     guide = guide or (Affine(tilt) if tilt else None)
     condition = condition or Constrained(3, None, STRUCTURE, None, guide, weighted=True)
     state = clouds(State.from_canvas(process, torch.full((clouds_n, 5), 3), 1, torch.arange(clouds_n)), particles, process)
-    denoiser = ExactDenoiser(LAW, process)
+    denoiser = Tabled(LAW, process)
     generator = loop(state, process, condition, steps=steps, particles=particles, **how)
     end = drive(generator, lambda query: answer(denoiser, query, condition, DrawOptions()))
     return end, choose(end, particles)

@@ -5,6 +5,7 @@ import torch
 from laws import (
     DRAWS,
     LAWS,
+    Tabled,
     ancestral_kernel,
     as_vector,
     biased,
@@ -29,7 +30,7 @@ def draw(law, sampler, steps, schedule=None, pins=None, n=DRAWS, seed=3):
     mask = law.vocabulary
     start = [(pins or {}).get(i, mask) for i in range(law.outcomes.shape[1])]
     state = State.start(torch.tensor([start] * n), seed, torch.arange(n))
-    return sample(ExactDenoiser(law), Absorbing(mask, schedule or Linear()), state, sampler, steps).tokens
+    return sample(Tabled(law), Absorbing(mask, schedule or Linear()), state, sampler, steps).tokens
 
 
 def start_of(law, pins=None):
@@ -83,7 +84,7 @@ def test_confidence_order_draws_the_law_of_its_definition(name, steps, tau):
     state = State.start(torch.tensor([start_of(law)] * DRAWS), 5, torch.arange(DRAWS))
     process, condition_free = Absorbing(law.vocabulary, Cosine()), DrawOptions()
     loop = confidence_ordered(state, process, Unconditional(), steps, tau)
-    end = drive(loop, lambda q: answer(ExactDenoiser(law), q, Unconditional(), condition_free))
+    end = drive(loop, lambda q: answer(Tabled(law), q, Unconditional(), condition_free))
     ok, message = distribution_test(end.tokens, *as_vector(law_T))
     assert ok, message
 
