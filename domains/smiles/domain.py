@@ -31,9 +31,9 @@ def syntax(alphabet: Alphabet, template: Template) -> Syntax:
 
 def wish(text: str, alphabet: Alphabet):
     """A part of a guide from a wish such as "valid" or "qed >= 0.8". Raises ConditionError that says what can be wished."""
-    from domains.smiles.wishes import guide_of
+    from domains.smiles.wishes import guide_of, look_ahead
 
-    return guide_of(text, alphabet)
+    return guide_of(text, alphabet, look_ahead(alphabet))
 
 
 def finish(tokens: list[str], canvas: Canvas, alphabet: Alphabet, known) -> dict:

@@ -3,6 +3,9 @@
 A figure inside its range costs nothing; outside, a particle's log-weight falls by the distance in units of the figure's scale,
 times the strength (4 unless given after a `*`): soft, and labelled so. "valid" is hard: a molecule that RDKit refuses is never
 returned, and neither is one of which a figure is wished that it does not have.
+
+On the way a bundled regressor of molecules under noise, where there is one for the figure, says how likely the range is to
+be reached, log P(low ≤ figure ≤ high | x_t): it steers the particles, and the weights in the end are the exact figure's alone.
 """
 
 import re
@@ -13,9 +16,11 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from constraints.guidance import Lookahead, Requirement
+from constraints import guidance
+from constraints.guidance import LogProbability, Lookahead, Requirement
 from domains.smiles.properties import METRICS, describe
 from seqdiff.alphabet import Alphabet
+from seqdiff.checkpoint import Checkpoint, load_checkpoint
 from seqdiff.errors import ConditionError
 
 NUMBER = r"[-+]?\d+(?:\.\d+)?"
@@ -24,6 +29,7 @@ RANGE = re.compile(
 )
 SCALE = {"qed": 0.1, "sa": 0.5, "logp": 0.5, "tpsa": 10.0, "weight": 25.0, "rings": 1.0, "heavy_atoms": 2.0}
 STRENGTH = 4.0
+REGRESSORS = {"qed": "smiles-qed"}  # figure → the bundled model that tells it from molecules under noise
 
 
 @dataclass(frozen=True)
@@ -79,6 +85,25 @@ def read_wish(text: str) -> Wish:
     if strength <= 0:
         raise ConditionError(f"wish: expected a strength above 0 in {text!r}; turn the range round to wish for less")
     return Wish(found["name"], low, high, strength)
+
+
+@lru_cache
+def regressor(name: str) -> Checkpoint | None:
+    """A bundled model, None where it is not there."""
+    from domains.registry import bundled_models
+
+    folder = bundled_models().get(name)
+    return None if folder is None else load_checkpoint(folder)
+
+
+def look_ahead(alphabet: Alphabet) -> Callable[[str, float, float], LogProbability | None]:
+    """(figure, low, high) → log P(low ≤ figure ≤ high | x_t) by the bundled regressor, None without one for these tokens."""
+
+    def ahead(figure: str, low: float, high: float) -> LogProbability | None:
+        found = regressor(REGRESSORS[figure]) if figure in REGRESSORS and low < high else None
+        return guidance.Wish(found.network, low, high) if found is not None and found.alphabet == alphabet else None
+
+    return ahead
 
 
 def guide_of(text: str, alphabet: Alphabet, ahead: Callable | None = None) -> Requirement | Lookahead:
