@@ -141,7 +141,8 @@ def _check_copies(parts: Asked, read, region: np.ndarray, related: Asked, linked
 
 def _grammar(asked: tuple[Constraint, Path], regular: Asked, read, longest: int, alphabet: Alphabet, budget: Budget):
     """The grammar, intersected with what is regular, which must act on the same positions."""
-    from constraints.grammar import GrammarStructure, intersect
+    from constraints.grammar import intersect
+    from constraints.grammar_structure import GrammarStructure
 
     c = asked[0]
     grammar = _rules(c, alphabet)
@@ -161,7 +162,7 @@ def _grammar(asked: tuple[Constraint, Path], regular: Asked, read, longest: int,
 @lru_cache(maxsize=32)
 def _rules(c: Constraint, alphabet: Alphabet):
     """The rules of a grammar over the alphabet's tokens."""
-    from constraints.grammar_reader import read_grammar
+    from constraints.guard import guarded_grammar
 
     assert isinstance(c, Grammar)
-    return read_grammar(c.text, alphabet.tokens, c.start)
+    return guarded_grammar(c.text, alphabet.tokens, c.start)

@@ -16,10 +16,13 @@ import sys
 import threading
 import time
 from collections import OrderedDict
+from dataclasses import fields
+from typing import Any
 
 import numpy as np
 
 from constraints.automaton import Automaton
+from constraints.grammar import Grammar
 from seqdiff.errors import ConditionError
 
 REMEMBERED = 64
@@ -40,17 +43,36 @@ def guarded_regex(pattern: str, tokens: tuple[str, ...], seconds: float = 1.0, m
     return guarded("constraints.regex:regex", pattern, tokens, seconds, megabytes)
 
 
-def guarded(function: str, text: str, tokens: tuple[str, ...], seconds: float = 1.0, megabytes: int = 256) -> Automaton:
-    """function(text, tokens), given as "module:name", within limits; remembered.
+def guarded_grammar(
+    text: str, tokens: tuple[str, ...], start: str = "start", seconds: float = 2.0, megabytes: int = 256
+) -> Grammar:
+    """`constraints.grammar_reader.read_grammar`, within limits."""
+    return guarded("constraints.grammar_reader:read_grammar", text, tokens, seconds, megabytes, Grammar, start=start)
+
+
+def guarded(
+    function: str,
+    text: str,
+    tokens: tuple[str, ...],
+    seconds: float = 1.0,
+    megabytes: int = 256,
+    result: type = Automaton,
+    **more: str,
+) -> Any:
+    """function(text, tokens, **more), given as "module:name", within limits; remembered.
+
+    Args:
+        result: the dataclass of arrays and numbers that it returns.
 
     Raises ConditionError: the function's own, or that it took too long, needed too much memory or crashed.
     """
-    key = (function, text, hashlib.sha256(json.dumps(tokens).encode()).hexdigest())
+    key = (function, text, tuple(sorted(more.items())), hashlib.sha256(json.dumps(tokens).encode()).hexdigest())
     with _lock:
         if key in _remembered:
             _remembered.move_to_end(key)
             return _remembered[key]
-        _remembered[key] = _compile(function, text, tokens, seconds, megabytes)
+        request = {"function": function, "text": text, "tokens": tokens, "megabytes": megabytes, "more": more}
+        _remembered[key] = _compile(request, seconds, result)
         if len(_remembered) > REMEMBERED:
             _remembered.popitem(last=False)
         return _remembered[key]
@@ -66,13 +88,12 @@ def close() -> None:
             _child = None
 
 
-def _compile(function: str, text: str, tokens: tuple[str, ...], seconds: float, megabytes: int) -> Automaton:
+def _compile(request: dict, seconds: float, result: type) -> Any:
     global _child
     child, _child = _child, None  # put back only after a whole answer, whatever interrupts
     if child is None or child.owner != os.getpid():  # a fork must not share the pipes of its parent's child
         child = _Child()
     try:
-        request = {"function": function, "text": text, "tokens": tokens, "megabytes": megabytes}
         answer, payload = child.ask(request, seconds)
         if "trouble" not in answer:
             _child = child
@@ -86,10 +107,11 @@ def _compile(function: str, text: str, tokens: tuple[str, ...], seconds: float, 
     if "refused" in answer:
         raise ConditionError(answer["refused"])
     if "trouble" in answer:
+        function, text = request["function"], request["text"]
         shown = f"{function.rpartition(':')[2]} {text if len(text) <= 60 else text[:57] + '…'!r}"
         raise ConditionError(f"{shown}: compiling it {answer['trouble']}; simplify it or split it into several constraints")
-    fields = np.load(io.BytesIO(payload), allow_pickle=False)
-    return Automaton(fields["classes"], fields["delta"], int(fields["start"]), fields["accepting"])
+    arrays = np.load(io.BytesIO(payload), allow_pickle=False)
+    return result(**{name: array if array.ndim else array.item() for name, array in arrays.items()})
 
 
 class _Child:
@@ -153,7 +175,7 @@ class _Child:
 
 
 _lock = threading.RLock()
-_remembered: OrderedDict[tuple, Automaton] = OrderedDict()
+_remembered: OrderedDict[tuple, Any] = OrderedDict()
 _child: _Child | None = None
 atexit.register(close)
 
@@ -175,9 +197,9 @@ def _answer(request: dict) -> tuple[dict, bytes]:
     try:
         function = getattr(importlib.import_module(module), name)
         _limit_memory(request["megabytes"] << 20)
-        a = function(request["text"], tuple(request["tokens"]))
+        made = function(request["text"], tuple(request["tokens"]), **request["more"])
         packed = io.BytesIO()
-        np.savez(packed, classes=a.classes, delta=a.delta, start=a.start, accepting=a.accepting)
+        np.savez(packed, **{field.name: getattr(made, field.name) for field in fields(made)})
         return {"size": packed.tell()}, packed.getvalue()
     except ConditionError as error:
         return {"refused": str(error)}, b""

@@ -9,7 +9,7 @@ import torch
 
 from constraints.compile import Compiled, compile
 from constraints.elimination import AllDifferent, Elimination
-from constraints.grammar import GrammarStructure
+from constraints.grammar_structure import GrammarStructure
 from constraints.kinds import KINDS
 from constraints.layout import Layout
 from constraints.notation import parse

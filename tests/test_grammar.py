@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from constraints.automaton import Automaton
-from constraints.grammar import Grammar, GrammarStructure, intersect
+from constraints.grammar import Grammar, intersect
 from constraints.grammar_reader import read_grammar
+from constraints.grammar_structure import GrammarStructure
 from constraints.regex import regex
 from seqdiff.errors import ConditionError
 from tests.laws import distribution_test

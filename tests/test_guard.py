@@ -6,9 +6,11 @@ import sys
 import textwrap
 import time
 
+import numpy as np
 import pytest
 
 from constraints import guard
+from constraints.grammar_reader import read_grammar
 from constraints.guard import guarded, guarded_regex
 from constraints.regex import regex
 from seqdiff.errors import ConditionError
@@ -160,3 +162,14 @@ def test_the_child_ends_with_its_parent():
     assert done.stderr == ""
     with pytest.raises(ProcessLookupError):
         os.kill(int(done.stdout), 0)
+
+
+def test_a_grammar_is_read_in_the_child_too():
+    text = 'start: "A" start "B" |'
+    made = guard.guarded_grammar(text, ("A", "B"))
+    read = read_grammar(text, ("A", "B"))
+    assert np.array_equal(made.lexical, read.lexical) and np.array_equal(made.binary, read.binary) and made.nullable is True
+    with pytest.raises(ConditionError, match="lark cannot read it"):
+        guard.guarded_grammar("start: (", ("A", "B"))
+    with pytest.raises(ConditionError, match="takes more than 0.001 seconds"):
+        guard.guarded_grammar('start: "A"~1..4000', ("A", "B"), seconds=0.001)

@@ -21,8 +21,8 @@ from constraints import json_numbers, json_strings
 from constraints.automaton import Automaton
 from constraints.chain import Chain
 from constraints.check_json import accepts
-from constraints.grammar import GrammarStructure
 from constraints.grammar_reader import read_grammar
+from constraints.grammar_structure import GrammarStructure
 from constraints.json_parts import text as as_terminal
 from constraints.json_schema import compile_schema, read_schema
 from constraints.regex import regex
