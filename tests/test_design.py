@@ -59,7 +59,7 @@ def test_pins_stand_in_every_design_and_bans_are_met(model, sampler):
 
 
 def test_samplers_share_the_lengths_and_differ_in_what_they_draw(model):
-    drawn = {sampler: sequences(model, sampler=sampler, n=30) for sampler in SAMPLERS}
+    drawn = {sampler: sequences(model, sampler=sampler, n=30, steps=20) for sampler in SAMPLERS}
     assert len({tuple(len(tokenize(text)) for text in texts) for texts in drawn.values()}) == 1
     assert len({tuple(texts) for texts in drawn.values()}) == len(SAMPLERS)
 
@@ -67,17 +67,19 @@ def test_samplers_share_the_lengths_and_differ_in_what_they_draw(model):
 @pytest.mark.parametrize("sampler", SAMPLERS)
 @pytest.mark.parametrize("template", [FIXED, None])
 def test_the_batch_changes_nothing(model, template, sampler):
-    runs = {size: answer(model, template, n=70, batch_size=size, steps=8, sampler=sampler).designs for size in (1, 7, 64)}
+    runs = {  # alone, in batches, and as the first of more
+        size: answer(model, template, n=n, batch_size=size, steps=8, sampler=sampler).designs
+        for size, n in ((1, 12), (7, 33), (64, 70))
+    }
     whole = [item.sequence for item in runs[64]]
     assert len(set(whole)) > 20
     for size, items in runs.items():
-        assert [item.sequence for item in items] == whole, size
-        for item, other in zip(items, runs[64], strict=True):
+        assert len(items) >= 12 and [item.sequence for item in items] == whole[: len(items)], size
+        for item, other in zip(items, runs[64], strict=False):
             assert dataclasses.replace(item, metrics={}) == dataclasses.replace(other, metrics={})
             for name in ("bound", "bound_error"):
                 assert item.metrics[name] == pytest.approx(other.metrics[name], abs=1e-4, rel=1e-5)
-    assert sequences(model, template, n=70, steps=8, sampler=sampler, seed=1) != whole
-    assert sequences(model, template, n=30, steps=8, sampler=sampler) == whole[:30]  # more designs, the same first ones
+    assert sequences(model, template, n=12, steps=8, sampler=sampler, seed=1) != whole[:12]
 
 
 def test_free_designs_have_the_lengths_of_their_class(model):

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -26,10 +27,11 @@ LAWS = {
     "warped": {"kind": "warped", "bins": 4, "weighted": False},
 }
 UNIFORM = {"kind": "uniform"}
+ALL = {"uniform": UNIFORM, **LAWS}
 
 
-def config(times: dict, **options) -> TrainingConfig:
-    return replace(toy_config(steps=36, eval_every=36, **options), times=times)
+def config(times: dict, steps: int = 36) -> TrainingConfig:
+    return replace(toy_config(steps=steps, eval_every=steps), times=times)
 
 
 SCRIPT = """
@@ -37,16 +39,19 @@ SCRIPT = """
     from pathlib import Path
     import torch
     torch.set_num_threads(1)
-    from test_training_times import LAWS, config, run
+    from test_training_times import ALL, config, run
+    steps, kill_at = map(int, sys.argv[1:3])
     def report(record):
-        if record["step"] == int(sys.argv[3]):
+        if record["step"] == kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
-    run(Path(sys.argv[1]), config(LAWS[sys.argv[2]]), report=report)
+    for folder in map(Path, sys.argv[3:]):
+        run(folder, config(ALL[folder.name], steps), report=report)
 """
 
 
-def start(folder: Path, law: str, kill_at: int, **environment) -> subprocess.Popen:
-    command = [sys.executable, "-c", textwrap.dedent(SCRIPT), str(folder), law, str(kill_at)]
+def start(steps: int, kill_at: int, *folders: Path, **environment) -> subprocess.Popen:
+    """A process that trains in each folder under the law of the folder's name."""
+    command = [sys.executable, "-c", textwrap.dedent(SCRIPT), str(steps), str(kill_at), *map(str, folders)]
     return subprocess.Popen(command, env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"} | environment)
 
 
@@ -57,7 +62,7 @@ def losses(folder: Path) -> list[float]:
 def broken_off(folder: Path, law: str) -> None:
     """Killed at step 30 for warped times; for importance stopped there, which is faster to test."""
     if law == "warped":
-        assert start(folder, law, 30).wait(120) == -signal.SIGKILL
+        assert start(36, 30, folder).wait(120) == -signal.SIGKILL
     else:
         seen: list[int] = []
         run(folder, config(LAWS[law]), stop=lambda: seen.append(0) or len(seen) == 30)
@@ -67,24 +72,35 @@ def broken_off(folder: Path, law: str) -> None:
 @pytest.mark.parametrize("law", LAWS)
 def test_broken_off_it_goes_on_with_the_times_it_had_learnt(law, tmp_path):
     run(tmp_path / "unbroken", config(LAWS[law]))
-    broken_off(tmp_path / "broken", law)
-    run(tmp_path / "broken", config(LAWS[law]))
-    one, two = (load_file(tmp_path / name / "train.safetensors") for name in ("unbroken", "broken"))
+    broken_off(tmp_path / "broken" / law, law)
+    run(tmp_path / "broken" / law, config(LAWS[law]))
+    one, two = (load_file(tmp_path / name / "train.safetensors") for name in ("unbroken", f"broken/{law}"))
     assert one.keys() == two.keys()
     assert all(torch.equal(one[name], two[name]) for name in one)
-    assert losses(tmp_path / "unbroken") == losses(tmp_path / "broken")
+    assert losses(tmp_path / "unbroken") == losses(tmp_path / "broken" / law)
     run(tmp_path / "uniform", config(UNIFORM))
     assert losses(tmp_path / "uniform")[-1] != losses(tmp_path / "unbroken")[-1]
 
 
-def test_two_processes_learn_the_times_of_one(tmp_path):
-    run(tmp_path / "one", config(LAWS["warped"]))
-    address = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29517"}
-    workers = [start(tmp_path / "two", "warped", -1, **address, RANK=str(rank)) for rank in range(2)]
+def test_two_processes_take_the_steps_of_one_and_learn_its_times(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    address = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    one, two = tmp_path / "one", tmp_path / "two"
+    workers = [start(12, -1, two / "uniform", two / "warped", **address, RANK=str(rank)) for rank in range(2)]
+    for name in ("uniform", "warped"):
+        run(one / name, config(ALL[name], 12))
     assert [worker.wait(120) for worker in workers] == [0, 0]
-    one, two = (load_file(tmp_path / name / "train.safetensors") for name in ("one", "two"))
-    assert torch.equal(one["times.count"], two["times.count"])
-    assert torch.allclose(one["times.mean"], two["times.mean"], rtol=0.02)
+    by_one, by_two = (
+        [json.loads(line) for line in (folder / "uniform" / "log.jsonl").read_text().splitlines()] for folder in (one, two)
+    )
+    assert [r["step"] for r in by_one] == [r["step"] for r in by_two] == [10, 12]
+    assert by_one[0]["loss"] == pytest.approx(by_two[0]["loss"], rel=1e-3)  # later, rounding is amplified by the steps
+    assert by_one[-1]["bound/all"] == pytest.approx(by_two[-1]["bound/all"], rel=0.02)
+    by_one, by_two = (load_file(folder / "warped" / "train.safetensors") for folder in (one, two))
+    assert torch.equal(by_one["times.count"], by_two["times.count"])
+    assert torch.allclose(by_one["times.mean"], by_two["times.mean"], rtol=0.02)
 
 
 def test_a_run_does_not_go_on_under_another_law(tmp_path):
