@@ -1,6 +1,8 @@
 """What protein designers ask for, as constraints, and the command line that takes it."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -26,6 +28,7 @@ from domains.protein.properties import describe
 from seqdiff.errors import ConditionError
 from tests.protein.files import pdb
 
+PAGE = (Path(__file__).parents[2] / "docs" / "proteins.md").read_text()
 EVERYTHING = no_n_glycosylation() & no_deamidation() & no_isomerisation() & composition("C", 0, 1) & net_charge(3, 6)
 
 
@@ -53,6 +56,24 @@ def test_constraints_hold_in_draws_and_agree_with_the_figures_told():
 def test_constraints_are_written_and_read_again():
     assert parse(str(EVERYTHING)) == EVERYTHING
     assert charge_range("-2.5..-1") == net_charge(-2.5, -1)
+
+
+def test_the_page_s_table_is_what_the_constructors_write():
+    rows = re.findall(r"^\| [^|]+ \| (`[^|]+`) \| (`[^|]+`)[^|]*\|$", PAGE.split("## What must hold")[1], re.MULTILINE)
+    texts = [text.strip("`") for _, text in rows]
+    for made in (
+        fixed(3, "N"),
+        omit("CW"),
+        no_n_glycosylation(),
+        no_deamidation() & no_isomerisation(),
+        composition("C", 0, 1),
+        composition("FWY", 5, 9),
+        net_charge(3, 6),
+        like_chains("{80-90}", 2)[1],
+    ):
+        assert str(made) in texts
+    for text in texts:
+        assert str(parse(text)) == text
 
 
 @pytest.mark.parametrize(
