@@ -139,12 +139,15 @@ def _move_bond(molecule, point: int, hole: int) -> None:
         atom.InvertChirality()
 
 
-def writings(hollow, ranges: Sequence[Range], most: int, further: Range, ring: bool = False) -> list[Writing]:
+def writings(
+    hollow, ranges: Sequence[Range], most: int, further: Range, pool: Sequence[str], ring: bool = False
+) -> list[Writing]:
     """Templates of a molecule with holes: written from each of its atoms, plain ones first.
 
     Args:
         ranges: lengths of the gap of hole h.
         further: lengths of the further gaps of a hole with three or more arms.
+        pool: ring labels that the model knows, in the order in which fragments take them; gaps have the rest.
         ring: whether the gaps must hold a ring.
     """
     from rdkit import Chem
@@ -152,7 +155,7 @@ def writings(hollow, ranges: Sequence[Range], most: int, further: Range, ring: b
     roots = [atom.GetIdx() for atom in hollow.GetAtoms() if not _is_hole(atom)]
     texts = dict.fromkeys(Chem.MolToSmiles(hollow, rootedAtAtom=root) for root in roots)
     ordered = sorted(texts, key=lambda text: (text.count("("), len({t for t in tokenize(text) if is_ring_label(t)}), text))
-    return [_writing(text, ranges, further, ring) for text in ordered[:most]]
+    return [_writing(text, ranges, further, pool, ring) for text in ordered[:most]]
 
 
 def drawn(fragments: Sequence[Fragment], holes: Sequence[Iterable[int]]) -> list[str]:
@@ -174,15 +177,15 @@ def _is_hole(atom) -> bool:
     return atom.GetAtomicNum() == 0 and atom.GetIsotope() >= HOLE
 
 
-def _writing(hollow: str, ranges: Sequence[Range], further: Range, ring: bool) -> Writing:
-    tokens = relabelled(tokenize(hollow))
+def _writing(hollow: str, ranges: Sequence[Range], further: Range, pool: Sequence[str], ring: bool) -> Writing:
+    tokens = relabelled(tokenize(hollow), pool)
     out: list[str] = []
     holes: list[int] = []
     edges: list[Edge] = []
 
     def gap(h: int, size: Range, before: str | None, after: str | None) -> None:
         holes.append(h)
-        edges.extend(_edges(len(holes), before, after))
+        edges.extend(_edges(len(holes), before, after, pool))
         out.append(str(size))
 
     inserted = _arms(tokens)
@@ -221,7 +224,7 @@ def _arms(tokens: list[str]) -> dict[int, int]:
     return places
 
 
-def _edges(g: int, before: str | None, after: str | None) -> list[Edge]:
+def _edges(g: int, before: str | None, after: str | None, pool: Sequence[str]) -> list[Edge]:
     """What a gap may begin and end with, so that the drawn bond is the only one and of the drawn order.
 
     before, after: the token beside the gap that belongs to a fragment; None at an end of the molecule or within a core.
@@ -229,14 +232,14 @@ def _edges(g: int, before: str | None, after: str | None) -> list[Edge]:
     edges = []
     if before is not None:
         barred = [bond for bond in BONDS if before in BONDS or bond not in SINGLE]
-        edges.append((g, "first", (*barred, "(", *map(str, range(1, 10)))))
+        edges.append((g, "first", (*barred, "(", *pool)))
     if after is not None and after != ")":
         barred = [bond for bond in BONDS if after in BONDS or bond not in SINGLE]
         edges.append((g, "last", tuple(barred)))
     return edges
 
 
-def relabelled(tokens: list[str], pool: Sequence[int] = tuple(range(8, 0, -1))) -> list[str]:
+def relabelled(tokens: list[str], pool: Sequence[str]) -> list[str]:
     """Ring labels renumbered: a ring takes the first label of the pool that is not open. Raises TemplateError."""
     open_rings: dict[str, str] = {}
     out = []
@@ -246,9 +249,11 @@ def relabelled(tokens: list[str], pool: Sequence[int] = tuple(range(8, 0, -1))) 
         elif token in open_rings:
             out.append(open_rings.pop(token))
         else:
-            free = [str(label) for label in pool if str(label) not in open_rings.values()]
+            free = [label for label in pool if label not in open_rings.values()]
             if not free:
-                raise TemplateError(f"fragments: more than {len(pool)} rings are open at once in {''.join(tokens)}")
+                raise TemplateError(
+                    f"fragments: {''.join(tokens)} has more than {len(pool)} rings open at once, the model's labels"
+                )
             open_rings[token] = free[0]
             out.append(free[0])
     return out

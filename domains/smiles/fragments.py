@@ -90,14 +90,15 @@ def _of_blocks(text: str) -> list:
     from rdkit import Chem
 
     molecules = []
-    for number, record in enumerate((r for r in text.split("$$$$") if r.strip()), 1):
-        record = record.lstrip("\n") if number > 1 and record.count("\n", 0, record.find("V")) > 3 else record
-        molecule = Chem.MolFromMolBlock(record, sanitize=False, removeHs=False)
+    for number, record in enumerate((r for r in text.replace("\r\n", "\n").split("$$$$") if r.strip()), 1):
+        molecule = Chem.MolFromMolBlock(record.removeprefix("\n") if number > 1 else record, sanitize=False, removeHs=False)
         if molecule is None:
             raise TemplateError(f"fragments: record {number} is not a mol block that RDKit can read; export it as V2000 again")
-        queries = [atom.GetIdx() + 1 for atom in molecule.GetAtoms() if atom.HasQuery() and atom.GetAtomicNum() != 0]
+        queries = [atom.GetIdx() + 1 for atom in molecule.GetAtoms() if atom.HasQuery() and re.search("[,!]", atom.GetSmarts())]
         if queries:
-            raise TemplateError(f"fragments: atom {queries[0]} of record {number} is a list of elements; draw one of them")
+            raise TemplateError(
+                f"fragments: atom {queries[0]} of record {number} is a list or a class of elements; draw one of them"
+            )
         molecules.append(molecule)
     return molecules
 
@@ -128,7 +129,8 @@ def _concrete(smarts: str) -> str:
     """SMARTS as SMILES where it names one molecule: `[C;H2]` is `[CH2]`, `[N&+]` is `[N+]`; all else is refused."""
 
     def rewrite(found: re.Match) -> str:
-        inside = re.sub(r"[;&]", "", found[1])
+        first, *others = re.split("[;&]", found[1])
+        inside = first + "".join(sorted(others, key=lambda part: not part.startswith("H")))  # hydrogens before the charge
         if _CONCRETE.fullmatch(inside) is None:
             advice = f"[{found[1]}] is a pattern, which more than one atom fits; write one atom, such as C, c or [nH]"
             raise _error(smarts, found.start(), found.end(), advice)

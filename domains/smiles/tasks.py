@@ -21,7 +21,8 @@ from dataclasses import dataclass
 
 from domains.smiles.assembly import Range, Writing, drawn, joined, writings
 from domains.smiles.fragments import Fragment, read_fragments
-from domains.smiles.tokens import tokenize
+from domains.smiles.tokens import is_ring_label, tokenize
+from seqdiff.alphabet import Alphabet
 from seqdiff.errors import ConfigError, TemplateError
 
 KINDS = ("linker", "decoration", "extension", "superstructure", "morphing", "macrocycle", "joint")
@@ -67,8 +68,8 @@ class FragmentTask:
 Arrangement = tuple[list[tuple[int, ...]], list[Range]]  # which points each hole joins, and the lengths of its gaps
 
 
-def task_templates(task: FragmentTask) -> list[Writing]:
-    """The templates of a task. Raises TemplateError where what was drawn does not fit the task."""
+def task_templates(task: FragmentTask, alphabet: Alphabet) -> list[Writing]:
+    """The templates of a task over a model's tokens. Raises TemplateError where what was drawn does not fit the task."""
     fragments = read_fragments(task.drawn)
     if task.kind == "superstructure":
         pairs = _superstructure(fragments)
@@ -77,13 +78,15 @@ def task_templates(task: FragmentTask) -> list[Writing]:
             smiles = fragments[0].smiles
             raise TemplateError(f"{task.kind}: {smiles} has no attachment point; mark where it may change, as in [*:1]C")
         pairs = [(fragments, arrangement) for arrangement in _ARRANGE[task.kind](fragments, task)]
+    labels = [token for token in alphabet.tokens if is_ring_label(token)]
+    pool = sorted(labels, key=lambda label: int(label.strip("%()")))  # as molecules are written; gaps have the rest
     each = max(1, task.most // len(pairs))
     found: dict[str, Writing] = {}
     for pieces, (holes, ranges) in pairs[: task.most]:
         lengths = ranges if task.lengths is None else [Range(*task.lengths)] * len(ranges)
         ring = task.kind == "morphing"
         wanted = drawn(pieces, holes)
-        for writing in writings(joined(pieces, holes), lengths, each, FURTHER, ring):
+        for writing in writings(joined(pieces, holes), lengths, each, FURTHER, pool, ring):
             if writing.expected(named=False) == wanted:  # what was drawn is what will be looked for
                 found.setdefault(writing.text, writing)
     if not found:

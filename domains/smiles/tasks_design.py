@@ -25,7 +25,7 @@ from domains.smiles.tasks import FragmentTask, task_templates
 from domains.smiles.template import parse_template
 from domains.smiles.tokens import tokenize
 from seqdiff.checkpoint import Checkpoint, load_checkpoint
-from seqdiff.errors import ConditionError
+from seqdiff.errors import SeqdiffError
 
 
 @dataclass(frozen=True)
@@ -59,17 +59,17 @@ def plan_of(writing: Writing, checkpoint: Checkpoint, syntax: bool = True, const
 
 def design_fragments(task: FragmentTask, checkpoint: Checkpoint | None = None, **fields: Any) -> FragmentDesigns:
     """n designs of a task. fields: those of `DesignSpec` but domain and template; syntax is on unless it is set to False."""
-    writings = task_templates(task)
     spec = DesignSpec.from_dict({"domain": "smiles", "syntax": True, **fields})
     checkpoint = checkpoint or load_checkpoint(find_model(spec.model, "smiles"))
-    plans = []
+    writings = task_templates(task, checkpoint.alphabet)
+    plans, troubles = [], []
     for writing in writings:
         try:
             plans.append((writing, plan_of(writing, checkpoint, spec.syntax, spec.constraint)))
-        except ConditionError as error:
-            trouble = error  # another writing may be shorter
+        except SeqdiffError as error:  # another writing may be shorter
+            troubles.append(error)
     if not plans:
-        raise trouble
+        raise troubles[0]
     found: list[tuple[Design, str]] = []
     invalid: list[Design] = []
     lost: list[Design] = []

@@ -1,0 +1,272 @@
+"""A real molecule is cut, what remains is drawn, and the template filled with the missing piece gives the molecule back."""
+
+import dataclasses
+import itertools
+import json
+import random
+
+import numpy as np
+import pytest
+import torch
+from rdkit import Chem
+from tiny_model import tiny_checkpoint
+
+from domains.smiles.assembly import relabelled
+from domains.smiles.assembly_check import pieces
+from domains.smiles.domain import syntax
+from domains.smiles.fragments import read_fragments
+from domains.smiles.tasks import FragmentTask, task_templates
+from domains.smiles.tasks_design import design_fragments, plan_of
+from domains.smiles.template import GAP, parse_template
+from domains.smiles.tokens import is_ring_label, tokenize
+from seqdiff.alphabet import Alphabet
+from seqdiff.checkpoint import Checkpoint
+from seqdiff.errors import ConfigError, SeqdiffError, TemplateError
+
+TOKENS = (
+    *"BCFINOPScnos()=#-./\\12345678", "Br", "Cl", "[nH]", "[C@H]", "[C@@H]", "[C@]", "[C@@]", "[N+]", "[O-]", "[NH3+]",
+)  # fmt: skip
+ALPHABET = Alphabet("smiles", TOKENS)
+BARICITINIB = "CCS(=O)(=O)N1CC(CC#N)(n2cc(-c3ncnc4[nH]ccc34)cn2)C1"
+CYCLOTHIAZIDE = "NS(=O)(=O)c1cc2c(cc1Cl)NC(C1CC3C=CC1C3)NS2(=O)=O"
+ELIGLUSTAT = "CCCCCCCC(=O)N[C@H](CN1CCCC1)[C@H](O)c1ccc2c(c1)OCCO2"
+IMATINIB = "Cc1ccc(NC(=O)c2ccc(CN3CCN(C)CC3)cc2)cc1Nc1nccc(-c2cccnc2)n1"
+ZEARALENONE = "C[C@H]1CCCC(=O)CCC/C=C/c2cc(O)cc(O)c2C(=O)O1"
+AFATINIB = "CN(C)C/C=C/C(=O)Nc1cc2c(Nc3ccc(F)c(Cl)c3)ncnc2cc1O[C@H]1CCOC1"
+
+
+def cut(smiles: str, *bonds: tuple[str, int, int]) -> tuple[list[str], list[str]]:
+    """Pieces of a molecule cut at bonds, bond k's ends [k*]: those with the bond's first atom, and the others.
+
+    A bond is a SMARTS and the places of its two atoms in it, the first on the side that stays.
+    """
+    molecule = Chem.MolFromSmiles(smiles)
+    cuts, stay = [], set()
+    for smarts, a, b in bonds:
+        match = molecule.GetSubstructMatch(Chem.MolFromSmarts(smarts))
+        cuts.append(molecule.GetBondBetweenAtoms(match[a], match[b]).GetIdx())
+        stay.add(match[a])
+    labels = [(k, k) for k in range(1, len(cuts) + 1)]
+    whole = Chem.FragmentOnBonds(molecule, cuts, dummyLabels=labels)
+    groups = Chem.GetMolFrags(whole)
+    texts = [Chem.MolToSmiles(piece) for piece in Chem.GetMolFrags(whole, asMols=True)]
+    kept = [text for text, group in zip(texts, groups, strict=True) if stay & set(group)]
+    return kept, [text for text in texts if text not in kept]
+
+
+def path(piece: str, used: set[str]) -> set[tuple[str, ...]]:
+    """Ways to write a missing piece as a gap: from its point, or from one of its points to the other."""
+    molecule = Chem.MolFromSmiles(piece)
+    ends = [atom.GetIdx() for atom in molecule.GetAtoms() if atom.GetAtomicNum() == 0]
+    found = set()
+    random.seed(0)
+    for start in ends:
+        for _ in range(200 if len(ends) == 2 else 1):
+            tokens = tokenize(Chem.MolToSmiles(molecule, rootedAtAtom=start, canonical=len(ends) == 1, doRandom=len(ends) == 2))
+            if len(ends) == 2:
+                if not tokens[-1].endswith("*]"):
+                    continue
+                tokens = tokens[:-1]
+            free = [label for label in "12345678" if label not in used]
+            found.add(tuple(relabelled(tokens[1:], free)))
+    return found
+
+
+def filled(text: str, fills: tuple[tuple[str, ...], ...]) -> tuple[list[str], list[int]]:
+    """Tokens of a template with its gaps filled, and the gap of each, −1 where pinned."""
+    tokens: list[str] = []
+    gap: list[int] = []
+    parts = GAP.split(text)[::3]
+    for g, part in enumerate(parts):
+        pinned = tokenize(part)
+        tokens, gap = tokens + pinned, gap + [-1] * len(pinned)
+        if g < len(fills):
+            tokens, gap = tokens + list(fills[g]), gap + [g] * len(fills[g])
+    assert len(fills) == len(parts) - 1
+    return tokens, gap
+
+
+def canonical(tokens: list[str]) -> str | None:
+    molecule = Chem.MolFromSmiles("".join(tokens))
+    return molecule and Chem.MolToSmiles(molecule)
+
+
+def accepted(writing, tokens: list[str], gap: list[int]) -> bool:
+    """Whether the automaton of the template's syntax takes a filled template."""
+    template = parse_template(writing.text, ALPHABET)
+    return syntax(ALPHABET, template).automaton.accepts(
+        np.array([ALPHABET.ids[token] for token in tokens]), (np.array(gap) < 0).astype(int)
+    )
+
+
+CASES = {
+    "linker": ("linker", BARICITINIB, [("[C;R](CC#N)-n", 0, 4), ("[c;$(c1ncnc2[nH]ccc12)]-c", 0, 1)]),
+    "linker, chiral centre missing": ("linker", ELIGLUSTAT, [("N(C)-C[C@H]", 0, 2), ("c-[C@H](O)", 0, 1)]),
+    "linkers in a chain": (
+        "linker",
+        IMATINIB,
+        [("N1(CCN(C)CC1)-[CH2]", 0, 7), ("c-[CH2]N", 0, 1), ("c-C(=O)N", 0, 1), ("c-[NH]C=O", 0, 1)],
+    ),
+    "morphing": ("morphing", IMATINIB, [("c-[CH2]N", 0, 1), ("N-[CH3]", 1, 0)]),
+    "decoration": ("decoration", ELIGLUSTAT, [("[C@H](CN)-N", 0, 3), ("[C@H](c)-O", 0, 2)]),
+    "decoration, salts and rings": ("decoration", CYCLOTHIAZIDE, [("cS(N)(=O)=O", 0, 1), ("c-Cl", 0, 1)]),
+    "extension": ("extension", AFATINIB, [("[C@H]-O-c", 0, 1)]),
+    "extension of an alkene": ("extension", AFATINIB, [("C(=O)-[NH]-c", 0, 2)]),
+    "macrocycle": ("macrocycle", ZEARALENONE, [("c/C=C/C", 2, 3), ("O[C@H](C)C", 1, 3)]),
+    "joint": ("joint", IMATINIB, [("c-[NH]-c(n)n", 0, 1), ("c-[NH]-c(n)n", 2, 1), ("N-[CH3]", 0, 1)]),
+}
+
+
+@pytest.mark.parametrize(("kind", "smiles", "bonds"), CASES.values(), ids=CASES)
+def test_a_template_filled_with_the_missing_piece_is_the_molecule(kind, smiles, bonds):
+    drawn, missing = cut(smiles, *bonds)
+    wanted = Chem.CanonSmiles(smiles)
+    text = ".".join(drawn)
+    if kind == "joint":  # a label that two points share joins them
+        text = text.replace("[2*]", "[1*]")
+    every = task_templates(FragmentTask(kind, text, templates=6), ALPHABET)
+    assert len(every) >= 2
+    for writing in every:
+        used = {token for token in tokenize(writing.hollow) if is_ring_label(token)}
+        ways = [path(piece, used) for piece in missing]
+        found = []
+        for order in itertools.permutations(ways):
+            for fills in itertools.product(*order):
+                tokens, gap = filled(writing.text, fills)
+                if canonical(tokens) == wanted and writing.kept(tokens, gap):
+                    found.append((tokens, gap))
+        assert found, writing.text
+        assert accepted(writing, *found[0])
+        assert sorted(Chem.CanonSmiles(piece) for piece in writing.expected(named=False) or []) == writing.expected(named=False)
+
+
+def test_three_fragments_meet_in_a_core():
+    every = task_templates(FragmentTask("morphing", "*C(F)F.*N.*C#N", templates=8), ALPHABET)
+    texts = {writing.text: writing for writing in every}
+    writing = texts["FC(F){1-8}({0-5}N){0-5}C#N"]
+    tokens, gap = filled(writing.text, (("c", "1", "c", "c"), (), ("c", "c", "(", "c", "1", ")")))
+    assert canonical(tokens) == Chem.CanonSmiles("FC(F)c1cc(N)cc(C#N)c1")
+    assert accepted(writing, tokens, gap) and writing.kept(tokens, gap)
+    assert writing.ring and "count(" in writing.constraint(ALPHABET)
+    assert task_templates(FragmentTask("linker", "[*:7]C(F)F.[*:7]N.[*:7]C#N", templates=8), ALPHABET)[0].text in texts
+
+
+def test_a_superstructure_grows_at_each_kind_of_hydrogen_and_at_pairs_of_them():
+    every = task_templates(FragmentTask("superstructure", "C[C@H](O)c1ccncc1", templates=40), ALPHABET)
+    single = {piece for w in every if w.text.count("{") == 1 for piece in w.expected(named=False) or []}
+    assert single == {
+        Chem.CanonSmiles(s)
+        for s in (
+            "[1*]C[C@H](O)c1ccncc1", "C[C@]([1*])(O)c1ccncc1", "C[C@H](O[1*])c1ccncc1",
+            "C[C@H](O)c1ccncc1[1*]", "C[C@H](O)c1ccnc([1*])c1",
+        )
+    }  # fmt: skip
+    assert sum(w.text.count("{") == 2 for w in every) > 5
+    with pytest.raises(TemplateError, match="has a hydrogen"):
+        task_templates(FragmentTask("superstructure", "FC(F)(F)F"), ALPHABET)
+
+
+FILLS = [  # drawn, the start of a template, what fills its gaps, whether the fragments are kept
+    ("extension", "*[C@H](C)O", "C[C@@H]({", ["CC"], True),
+    ("extension", "*[C@H](C)O", "C[C@@H]({", ["=C"], False),  # a bond of another order
+    ("extension", "*[C@H](C)O", "C[C@@H]({", ["2CC2"], False),  # two bonds where one was drawn
+    ("decoration", "*c1ccccc1*", "c1ccc({", ["CC", "CO"], True),
+    ("decoration", "*c1ccccc1*", "c1ccc({", ["C2", "CC2"], True),  # a ring over two points, on bonds as drawn
+    ("decoration", "*c1ccccc1*", "c1ccc({", ["c2", "ccc2"], False),  # both points taken into an aromatic ring
+    ("linker", "*C=C.*C#N", "C=C{", ["CO"], True),
+    ("linker", "*C=C.*C#N", "C=C{", ["CC="], False),  # and no molecule
+    ("linker", "*/C=C/F.*C#N", "F/C=C/{", ["CO"], True),
+]
+
+
+@pytest.mark.parametrize(("kind", "text", "start", "fills", "kept"), FILLS)
+def test_what_changes_a_drawn_bond_is_found(kind, text, start, fills, kept):
+    writing = next(w for w in task_templates(FragmentTask(kind, text, templates=9), ALPHABET) if w.text.startswith(start))
+    tokens, gap = filled(writing.text, tuple(tuple(tokenize(fill)) for fill in fills))
+    assert writing.kept(tokens, gap) == kept
+    ranges = tuple((len(fill), len(fill)) for fill in map(tokenize, fills))
+    if len(set(ranges)) == 1:  # the constraint refuses by construction what a gap's own ends do wrong
+        exact = task_templates(FragmentTask(kind, text, ranges[0], templates=9), ALPHABET)
+        ready = plan_of(next(w for w in exact if w.text.startswith(start)), of_alphabet(ALPHABET), syntax=False)
+        assert (not ready.violations(torch.tensor([ALPHABET.ids[token] for token in tokens]), 0)) == kept
+
+
+def of_alphabet(alphabet: Alphabet) -> Checkpoint:
+    """A checkpoint of which the alphabet and the longest row are all that is asked."""
+    model = tiny_checkpoint()
+    return dataclasses.replace(model, alphabet=alphabet)
+
+
+def test_every_centre_and_every_charge_is_compared():
+    tokens = tokenize("C[C@H](O)[900*]")
+    gap = [-1] * 5 + [0]
+    assert pieces(tokenize("C[C@H](O)CC"), [-1] * 5 + [0, 0]) == pieces(tokens, gap)
+    for other in ("C[C@@H](O)CC", "C[C@H](N)CC"):
+        assert pieces(tokenize(other), [-1] * 5 + [0, 0]) != pieces(tokens, gap)
+    assert pieces(tokenize("C[NH3+]"), [-1, 0]) == pieces(tokenize("CN"), [-1, 0]) != pieces(tokenize("[2H]N"), [-1, 0])
+    assert pieces(tokenize("CN(C)(C)C"), [-1, -1] + [0] * 7) is None  # no molecule
+
+
+WRONG = [
+    ("linker", "*CC", {}, "expected two fragments or more"),
+    ("linker", "*CC.*C(*)(*)C", {}, "which points are joined"),
+    ("decoration", "*CC.*C", {}, "expected one fragment, got 2"),
+    ("extension", "*CC*", {}, "expected one attachment point, got 2"),
+    ("extension", "CC", {}, "has no attachment point"),
+    ("superstructure", "*CC", {}, "without attachment points"),
+    ("macrocycle", "*CC", {}, "expected two attachment points"),
+    ("macrocycle", "*C*", {}, "two points on one atom"),
+    ("joint", "*CC", {}, "expected two fragments"),
+    ("joint", "*C.*C.*C", {}, "needs two points"),
+    ("extension", "*[Fe]", {}, "'[Fe]' is not among the model's"),
+    ("decoration", "*CC", {"lengths": (5, 3)}, "expected 1 ≤ low ≤ high"),
+    ("scaffold", "*CC", {}, "task: expected one of linker"),
+    ("extension", "*CC", {"lengths": (90, 95)}, "shorten the gaps"),
+]
+
+
+@pytest.mark.parametrize(("kind", "drawn", "fields", "message"), WRONG)
+def test_what_does_not_fit_a_task_is_refused_in_words(kind, drawn, fields, message):
+    with pytest.raises(SeqdiffError) as error:
+        for writing in task_templates(FragmentTask(kind, drawn, **fields), ALPHABET):
+            plan_of(writing, of_alphabet(ALPHABET))
+    assert message in str(error.value)
+
+
+def test_ring_labels_are_renumbered_without_meeting():
+    assert "".join(relabelled(tokenize("C%12CC%11CC%11C%12C%11CC%11"), ["5", "6"])) == "C5CC6CC6C5C5CC5"
+    with pytest.raises(TemplateError, match="more than 1 rings open at once"):
+        relabelled(tokenize("C1CC2CC2C1"), ["1"])
+
+
+def test_designs_of_a_task_keep_what_was_drawn_and_share_the_templates():
+    model = tiny_checkpoint()
+    task = FragmentTask("joint", "[*:1]C(F)CC=O.[*:1]N(C)[*:2]", (1, 2), templates=2)
+    made = design_fragments(task, model, n=20, seed=3, bound_draws=0)
+    again = design_fragments(task, model, n=20, seed=3, bound_draws=0, batch_size=3)
+    assert [d.sequence for d in made.designs] == [d.sequence for d in again.designs]
+    assert len(made.designs) + len(made.invalid) + len(made.lost) == made.asked == 20 and not made.lost
+    assert len(made.designs) > 4 and len(set(made.templates)) > 1
+    fragments = [Chem.MolFromSmarts("[CX4]([F])[CH2][CH]=O"), Chem.MolFromSmarts("[N;X3;+0](-*)(-*)-[CH3]")]
+    for item in made.designs:
+        molecule = Chem.MolFromSmiles(item.sequence)
+        assert all(molecule.HasSubstructMatch(fragment) for fragment in fragments)
+        assert not item.certificate.violations
+    indices = [d.index for d in made.designs + made.invalid]
+    assert sorted(indices) == list(range(20))
+    wished = design_fragments(task, model, n=6, seed=3, bound_draws=0, wishes=["valid"], particles=6)
+    assert not wished.invalid and len(wished.designs) > 3
+
+
+def test_a_morphed_core_has_a_ring_by_construction():
+    model = tiny_checkpoint()
+    made = design_fragments(FragmentTask("morphing", "*CF.*CCl", (6, 8)), model, n=12, seed=1, bound_draws=0)
+    for item in made.designs + made.invalid:
+        assert sum(is_ring_label(token) for token in tokenize(item.sequence)) >= 2
+    assert json.dumps([item.to_dict() for item in made.designs])
+
+
+def test_tasks_are_asked_for_in_the_right_way():
+    with pytest.raises(ConfigError, match="at least one template"):
+        FragmentTask("linker", "*C.*C", templates=0)
+    assert [f.labels for f in read_fragments("[*:3]C[*:4].[2*]C")] == [(3, 4), (2,)]
