@@ -22,7 +22,7 @@ SETS = (  # template, constraint, syntax
     ("{8-14}", "starts_with([C N O]) & count([=], 1..2) & ~contains([F Cl Br I])", True),
     ("{10-16}", 'regex("C[^()]*N[^()]*") & avoid(O-O)', False),
     ("O=C({3-7})N{3-7}", "tie(gap1, gap2)", False),
-    ("{12}", 'words("CC(=O)NCC(=O)O", "CCN(CC)C(C)=O", "CC(C)CC(=O)NC")', False),
+    ("{13}", 'words("CC(=O)NCC(=O)O", "CCN(CC)C(C)=O", "CC(C)CC(=O)NC")', False),
     ("c1ccc({3-8})nc1", "within(gap1, count([C], 2..3)) & within(gap1, ends_with([N O F]))", True),
 )
 SAMPLERS = ("event-driven", "entropy-bounded", "confidence", "remasking")

@@ -56,6 +56,7 @@ def main() -> None:
     parser.add_argument("--designs", type=int, default=10_000)
     parser.add_argument("--templates", type=int, default=20)
     parser.add_argument("--model", default=None)
+    parser.add_argument("--syntax", action="store_true", help="hold the syntax of SMILES; gaps then balance their own branches")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     checkpoint = load_checkpoint(find_model(options.model, "smiles"))
@@ -64,9 +65,12 @@ def main() -> None:
     total = tokens_kept = valid = atoms_kept = stolen = 0
     by_gap: dict[int, list[bool]] = defaultdict(list)
     for i, text in enumerate(templates):
-        spec = DesignSpec("smiles", text, n=each, seed=i, batch_size=128, bound_draws=0)
+        spec = DesignSpec("smiles", text, n=each, seed=i, batch_size=128, bound_draws=0, syntax=options.syntax)
         task = prepare(spec, checkpoint)
-        canvases = task.template.draw(torch.arange(each), spec.seed, checkpoint.process.mask)
+        if task.plan is None:
+            canvases = task.template.draw(torch.arange(each), spec.seed, checkpoint.process.mask)
+        else:
+            canvases, _ = task.plan.draw(torch.arange(each), spec.seed)
         pinned_labels = {t for t in TOKEN.findall(GAP.sub(" ", text)) if is_ring_label(t)}
         for item, canvas in zip(design(spec, checkpoint=checkpoint).designs, canvases, strict=True):
             drawn = tokenize(item.sequence)
