@@ -19,6 +19,7 @@ from seqdiff.alphabet import Alphabet
 from seqdiff.errors import TemplateError
 
 BONDS = "=#$:~-/\\"
+MOST_ROOTS = 64  # atoms from which a molecule is written
 Edge = tuple[int, str, tuple[str, ...]]
 SINGLE = "-/\\"  # bonds that a gap may begin or end with where the drawn bond is single
 
@@ -51,6 +52,12 @@ class Writing:
     holes: tuple[int, ...]
     hollow: str
     ring: bool = False
+
+    @classmethod
+    def from_list(cls, fields: list) -> "Writing":
+        """From its fields as JSON gives them back."""
+        text, edges, holes, hollow, ring = fields
+        return cls(text, tuple((g, end, tuple(barred)) for g, end, barred in edges), tuple(holes), hollow, ring)
 
     def constraint(self, alphabet: Alphabet) -> str:
         """What holds beside the pins, in the notation of constraints; "" if nothing need be said."""
@@ -142,7 +149,7 @@ def _move_bond(molecule, point: int, hole: int) -> None:
 def writings(
     hollow, ranges: Sequence[Range], most: int, further: Range, pool: Sequence[str], ring: bool = False
 ) -> list[Writing]:
-    """Templates of a molecule with holes: written from each of its atoms, plain ones first.
+    """Templates of a molecule with holes: written from its atoms, from its ends first; plain ones first.
 
     Args:
         ranges: lengths of the gap of hole h.
@@ -152,8 +159,8 @@ def writings(
     """
     from rdkit import Chem
 
-    roots = [atom.GetIdx() for atom in hollow.GetAtoms() if not _is_hole(atom)]
-    texts = dict.fromkeys(Chem.MolToSmiles(hollow, rootedAtAtom=root) for root in roots)
+    atoms = sorted((atom for atom in hollow.GetAtoms() if not _is_hole(atom)), key=lambda atom: atom.GetDegree())
+    texts = dict.fromkeys(Chem.MolToSmiles(hollow, rootedAtAtom=atom.GetIdx()) for atom in atoms[:MOST_ROOTS])
     ordered = sorted(texts, key=lambda text: (text.count("("), len({t for t in tokenize(text) if is_ring_label(t)}), text))
     return [_writing(text, ranges, further, pool, ring) for text in ordered[:most]]
 

@@ -48,13 +48,18 @@ class Fragment:
 
 def read_fragments(text: str) -> tuple[Fragment, ...]:
     """Read what was drawn. Raises TemplateError that says what cannot be read and what to write instead."""
+    check_size(text)
+    found = limited("domains.smiles.fragments:read_here", text)
+    return tuple(Fragment(smiles, tuple(labels), first) for smiles, labels, first in found)
+
+
+def check_size(text: str) -> None:
+    """Raises TemplateError for what is not worth handing to RDKit."""
     if not text.strip():
         raise TemplateError("fragments: expected a molecule with attachment points such as [*:1]c1ccccc1, got an empty text")
     most = MAX_BLOCK if _is_block(text) else MAX_CHARACTERS
     if len(text) > most:
         raise TemplateError(f"fragments: expected at most {most:,} characters, got {len(text):,}")
-    found = limited("domains.smiles.fragments:read_here", text)
-    return tuple(Fragment(smiles, tuple(labels), first) for smiles, labels, first in found)
 
 
 def read_here(text: str) -> list[tuple[str, list[int], int]]:

@@ -112,7 +112,9 @@ atexit.register(close)
 
 def serve() -> None:
     """The child's loop: answer requests until the parent closes the pipe."""
-    from rdkit import Chem, RDLogger  # noqa: F401  (imported before the clock of the first request runs)
+    from rdkit import Chem, RDLogger  # noqa: F401
+
+    import domains.smiles.tasks  # noqa: F401  (imported before the clock of the first request runs)
 
     RDLogger.DisableLog("rdApp.*")  # type: ignore[attr-defined]
     answers = os.fdopen(os.dup(1), "wb")

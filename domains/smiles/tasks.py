@@ -15,12 +15,14 @@ Within a range all lengths are alike, because the commonest, such as C(=O), woul
 were cut out: median 9, 90 % up to 18) are shared among its gaps; a macrocycle's are chosen, not measured.
 """
 
+import dataclasses
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from domains.smiles.assembly import Range, Writing, drawn, joined, writings
-from domains.smiles.fragments import Fragment, read_fragments
+from domains.smiles.fragments import Fragment, check_size, read_here
+from domains.smiles.fragments_worker import limited
 from domains.smiles.tokens import is_ring_label, tokenize
 from seqdiff.alphabet import Alphabet
 from seqdiff.errors import ConfigError, TemplateError
@@ -70,7 +72,15 @@ Arrangement = tuple[list[tuple[int, ...]], list[Range]]  # which points each hol
 
 def task_templates(task: FragmentTask, alphabet: Alphabet) -> list[Writing]:
     """The templates of a task over a model's tokens. Raises TemplateError where what was drawn does not fit the task."""
-    fragments = read_fragments(task.drawn)
+    check_size(task.drawn)
+    found = limited("domains.smiles.tasks:templates_here", dataclasses.asdict(task), alphabet.tokens)
+    return [Writing.from_list(fields) for fields in found]
+
+
+def templates_here(fields: dict, tokens: Sequence[str]) -> list[list]:
+    """`task_templates` in this process, as JSON can hold it."""
+    task = FragmentTask(**fields)
+    fragments = [Fragment(smiles, tuple(labels), first) for smiles, labels, first in read_here(task.drawn)]
     if task.kind == "superstructure":
         pairs = _superstructure(fragments)
     else:
@@ -78,7 +88,7 @@ def task_templates(task: FragmentTask, alphabet: Alphabet) -> list[Writing]:
             smiles = fragments[0].smiles
             raise TemplateError(f"{task.kind}: {smiles} has no attachment point; mark where it may change, as in [*:1]C")
         pairs = [(fragments, arrangement) for arrangement in _ARRANGE[task.kind](fragments, task)]
-    labels = [token for token in alphabet.tokens if is_ring_label(token)]
+    labels = [token for token in tokens if is_ring_label(token)]
     pool = sorted(labels, key=lambda label: int(label.strip("%()")))  # as molecules are written; gaps have the rest
     each = max(1, task.most // len(pairs))
     found: dict[str, Writing] = {}
@@ -91,7 +101,7 @@ def task_templates(task: FragmentTask, alphabet: Alphabet) -> list[Writing]:
                 found.setdefault(writing.text, writing)
     if not found:
         raise TemplateError(f"{task.kind}: {task.drawn} cannot be written so that its fragments come back; draw it another way")
-    return list(found.values())
+    return [list(dataclasses.astuple(writing)) for writing in found.values()]
 
 
 def _linker(fragments: Sequence[Fragment], task: FragmentTask) -> list[Arrangement]:

@@ -133,8 +133,8 @@ def test_reading_is_limited_and_goes_on_afterwards(monkeypatch):
     fragments_worker.close()  # a child that knows this folder
     with pytest.raises(TemplateError, match=r"takes more than 0\.2 seconds; draw something smaller"):
         limited("test_fragments_read:slow", "", seconds=0.2)
-    with pytest.raises(TemplateError, match="needs more than 256 MB"):
-        limited("test_fragments_read:greedy", "", seconds=20.0, megabytes=256)
+    with pytest.raises(TemplateError, match="needs more than 128 MB"):
+        limited("test_fragments_read:greedy", "", seconds=20.0, megabytes=128)
     with pytest.raises(TemplateError, match="failed with ZeroDivisionError"):
         limited("operator:truediv", 1, 0)
     assert read_fragments("*C")[0].smiles == "[1*]C"

@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import json
 import random
+import time
 
 import numpy as np
 import pytest
@@ -242,25 +243,25 @@ def test_ring_labels_are_renumbered_without_meeting():
 def test_designs_of_a_task_keep_what_was_drawn_and_share_the_templates():
     model = tiny_checkpoint()
     task = FragmentTask("joint", "[*:1]C(F)CC=O.[*:1]N(C)[*:2]", (1, 2), templates=2)
-    made = design_fragments(task, model, n=20, seed=3, bound_draws=0)
-    again = design_fragments(task, model, n=20, seed=3, bound_draws=0, batch_size=3)
+    made = design_fragments(task, model, n=12, seed=3, bound_draws=0)
+    again = design_fragments(task, model, n=12, seed=3, bound_draws=0, batch_size=3)
     assert [d.sequence for d in made.designs] == [d.sequence for d in again.designs]
-    assert len(made.designs) + len(made.invalid) + len(made.lost) == made.asked == 20 and not made.lost
-    assert len(made.designs) > 4 and len(set(made.templates)) > 1
+    assert len(made.designs) + len(made.invalid) + len(made.lost) == made.asked == 12 and not made.lost
+    assert len(made.designs) > 2 and len(set(made.templates)) > 1
     fragments = [Chem.MolFromSmarts("[CX4]([F])[CH2][CH]=O"), Chem.MolFromSmarts("[N;X3;+0](-*)(-*)-[CH3]")]
     for item in made.designs:
         molecule = Chem.MolFromSmiles(item.sequence)
         assert all(molecule.HasSubstructMatch(fragment) for fragment in fragments)
         assert not item.certificate.violations
     indices = [d.index for d in made.designs + made.invalid]
-    assert sorted(indices) == list(range(20))
-    wished = design_fragments(task, model, n=6, seed=3, bound_draws=0, wishes=["valid"], particles=6)
-    assert not wished.invalid and len(wished.designs) > 3
+    assert sorted(indices) == list(range(12))
+    wished = design_fragments(task, model, n=2, seed=3, bound_draws=0, wishes=["valid"], particles=6)
+    assert not wished.invalid and wished.designs
 
 
 def test_a_morphed_core_has_a_ring_by_construction():
     model = tiny_checkpoint()
-    made = design_fragments(FragmentTask("morphing", "*CF.*CCl", (6, 8)), model, n=12, seed=1, bound_draws=0)
+    made = design_fragments(FragmentTask("morphing", "*CF.*CCl", (6, 6), templates=1), model, n=6, seed=1, bound_draws=0)
     for item in made.designs + made.invalid:
         assert sum(is_ring_label(token) for token in tokenize(item.sequence)) >= 2
     assert json.dumps([item.to_dict() for item in made.designs])
@@ -270,3 +271,13 @@ def test_tasks_are_asked_for_in_the_right_way():
     with pytest.raises(ConfigError, match="at least one template"):
         FragmentTask("linker", "*C.*C", templates=0)
     assert [f.labels for f in read_fragments("[*:3]C[*:4].[2*]C")] == [(3, 4), (2,)]
+
+
+def test_a_long_drawing_is_written_or_refused_in_time():
+    every = task_templates(FragmentTask("extension", "*" + "C" * 80), ALPHABET)
+    assert every[0].text.replace("{3-8}", "") == "C" * 80
+    started = time.monotonic()
+    with pytest.raises(SeqdiffError):  # no model has room for it
+        for writing in task_templates(FragmentTask("superstructure", "C" * 990), ALPHABET):
+            plan_of(writing, of_alphabet(ALPHABET))
+    assert time.monotonic() - started < 60  # and not forever: two seconds of the child, and its start
