@@ -5,7 +5,8 @@
 - *index*: the author's chain and the place among the residues that the file shows, from 0.
 
 Of several models the first is read; of alternative locations of a residue the one with the highest occupancy, the first of
-equals; a modified residue is read as its parent (MSE as M) where Biopython knows one, otherwise it is X.
+equals; a modified residue is read as its parent (MSE as M) where Biopython knows one, otherwise it is X. A chain
+without a name, as models often have, is called A.
 """
 
 import gzip
@@ -112,11 +113,11 @@ def _pdb_atoms(text) -> list[Atom]:
             versions = residue.disordered_get_list() if isinstance(residue, DisorderedResidue) else [residue]
             for version in versions:
                 for atom in version.get_unpacked_list():
-                    place = tuple(float(x) for x in atom.coord)
+                    x, y, z = map(float, atom.coord)
                     occupancy = 1.0 if atom.occupancy is None else float(atom.occupancy)
                     location = atom.altloc.strip()
-                    name = version.resname.strip()
-                    atoms.append(Atom(chain.id, number, code.strip(), name, atom.id, location, occupancy, place, None))  # type: ignore[arg-type]
+                    chain_name, name = chain.id.strip() or "A", version.resname.strip()
+                    atoms.append(Atom(chain_name, number, code.strip(), name, atom.id, location, occupancy, (x, y, z), None))
     return atoms
 
 

@@ -43,6 +43,12 @@ def test_a_pdb_file_has_no_label_numbers(tmp_path):
         place_of(read_structure(pdb(tmp_path / "a.pdb")), "A", "1", "label")
 
 
+def test_a_chain_without_a_name_is_a(tmp_path):
+    made = pdb(tmp_path / "a.pdb", [[r for r in RESIDUES if r[0] == "L"]])
+    made.write_text("".join(f"{line[:21]} {line[22:]}" for line in made.read_text().splitlines(keepends=True)))
+    assert [r.author for r in read_structure(made)] == [("A", "-1"), ("A", "0"), ("A", "1")]
+
+
 def test_numbers_with_equal_occupancies_take_the_first_location(tmp_path):
     half = [(*r[:5], ("A" if r[3] == "S" else "B", 0.5), *r[6:]) if r[1] == 101 else r for r in RESIDUES]
     for made in (pdb(tmp_path / "a.pdb", [half]), cif(tmp_path / "a.cif", [half])):
