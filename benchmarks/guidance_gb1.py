@@ -174,7 +174,7 @@ def plot(result: dict, path: Path) -> None:
     left.set(xlabel="share above the wild type (dashed: the tilted law)", xlim=(0, 1.02))
     right.barh(names, [row["tv"] for row in rows], color=colours)
     right.scatter([row["floor"] for row in rows], names, marker="|", s=150, color="black", zorder=3)
-    right.set(xlabel="total variation to the tilted law (marks: as many draws from it)", xlim=(0, 1.02))
+    right.set(xlabel="total variation to the tilted law (marks: its own draws)", xlim=(0, 1.02))
     left.invert_yaxis()
     for axis in (left, right):
         axis.spines[["top", "right"]].set_visible(False)

@@ -36,7 +36,7 @@ from domains.smiles.wishes import REGRESSORS, guide_of, look_ahead, regressor
 from seqdiff.errors import CheckpointError
 from seqdiff.samplers.drive import generate_clouds
 
-TEMPLATES = ("{40}", "{10}c1ccccc1NCC(=O)N{11}", "{11}c1ccccc1Cn1cncn1{11}", "{15}NCCc1ccccc1F")
+TEMPLATES = ("{40}", "{10}c1ccccc1NCC(=O)N{11}", "{16}c1ccccc1Cn1cncn1", "{15}NCCc1ccccc1F")
 WISH, LOW = "qed >= 0.8", 0.8
 CLIP = 3.0  # of a first-order tilt, nats
 

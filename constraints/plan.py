@@ -6,18 +6,18 @@ what must hold at that length. Z_ℓ is taken at x_T, from one pass over every c
 Shapes: n samples, K combinations of gap lengths, L length, V vocabulary.
 """
 
-import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from constraints.assemble import Syntax
-from constraints.compile import Compiled, compile
+from constraints.compile import Compiled, compile, top_level
 from constraints.condition import Constrained, Guide
-from constraints.expression import Ban, Constraint, Within
+from constraints.expression import Ban, Constraint, Length, Tie, Within
 from constraints.feasibility import explain, feasible
 from constraints.layout import Layout
 from constraints.motif import Tokens
@@ -27,6 +27,7 @@ from seqdiff.alphabet import Alphabet
 from seqdiff.draws import categorical
 from seqdiff.noise import Stream, uniform
 
+GRID = 2**20
 MOST = 128  # combinations of gap lengths that are looked at; of more, the likeliest under π
 
 
@@ -84,7 +85,7 @@ def plan(
         syntax: the language of the domain, as an automaton.
         log_mass: (plan, combinations (K',)) → log Z_ℓ (K',) under the model; None takes Z_ℓ = 1 wherever it is possible.
     """
-    lengths, prior, skipped = combinations(template)
+    lengths, prior, skipped = combinations(template, expression)
     canvases = [template.canvas(chosen, alphabet.mask) for chosen in lengths]
     layouts = [layout_of(canvas) for canvas in canvases]
     whole = with_bans(template, expression, alphabet, len(template.gaps))
@@ -104,26 +105,53 @@ def plan(
     return Plan(template, alphabet, tuple(lengths), torch.softmax(log_weight, -1), compiled, skipped)
 
 
-def combinations(template: Template) -> tuple[list[tuple[int, ...]], Tensor, int]:
-    """The gap lengths that are looked at, π of each (K,), and how many others there are."""
+def combinations(template: Template, expression: Constraint | None = None) -> tuple[list[tuple[int, ...]], Tensor, int]:
+    """The gap lengths that are looked at, π of each (K,), and how many others there are.
+
+    Lengths that a total length or a tie of two gaps rules out are not looked at. Of more than MOST that are left the likeliest
+    are, and of equally likely ones some that lie evenly among them.
+    """
     gaps = template.gaps
     total = math.prod(gap.high - gap.low + 1 for gap in gaps)
     tables = [gap.probability().tolist() for gap in gaps]
-    if total <= MOST * MOST:
-        every = list(itertools.product(*(range(len(table)) for table in tables)))
+    if total <= GRID:
+        axes = [np.arange(len(table)) for table in tables]
     else:  # the likeliest lengths of each gap
-        few = max(1, int(MOST ** (1 / len(gaps))))
-        every = list(itertools.product(*(sorted(range(len(t)), key=lambda i, t=t: -t[i])[:few] for t in tables)))
-    prior = torch.tensor([math.prod(t[i] for t, i in zip(tables, x, strict=True)) for x in every], dtype=torch.float64)
-    order = prior.argsort(descending=True, stable=True)[:MOST].sort().values
-    lengths = [tuple(gap.low + i for gap, i in zip(gaps, every[k], strict=True)) for k in order.tolist()]
-    nonempty = [k for k, chosen in enumerate(lengths) if sum(chosen) + template.length_range[0] - sum(g.low for g in gaps) > 0]
-    return [lengths[k] for k in nonempty], prior[order[nonempty]], total - len(nonempty)
+        few = max(1, int(GRID ** (1 / len(gaps))))
+        axes = [_likeliest(np.array(table), few) for table in tables]
+    every = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, len(gaps))
+    prior = np.prod([np.array(table)[every[:, g]] for g, table in enumerate(tables)], axis=0) * np.ones(len(every))
+    lengths = every + np.array([gap.low for gap in gaps], np.int64)
+    pinned = template.length_range[0] - sum(gap.low for gap in gaps)
+    kept = np.flatnonzero(_could_hold(lengths, pinned, expression))
+    if not len(kept):  # nothing can hold: what is looked at serves to explain why
+        kept = np.flatnonzero(lengths.sum(1) + pinned > 0)
+    kept = kept[_likeliest(prior[kept], MOST)]
+    return [tuple(row) for row in lengths[kept].tolist()], torch.from_numpy(prior[kept]), total - len(kept)
+
+
+def _likeliest(prior: np.ndarray, most: int) -> np.ndarray:
+    """Sorted indices of the `most` greatest; equal ones in the order of the fractions of i/φ, which fill [0, 1) evenly."""
+    spread = np.arange(len(prior)) * ((math.sqrt(5) - 1) / 2) % 1
+    return np.sort(np.lexsort((spread, -prior.round(15)))[:most])
+
+
+def _could_hold(lengths: np.ndarray, pinned: int, expression: Constraint | None) -> np.ndarray:
+    """(K,) bool: rows of lengths (K, gaps) that are not empty, have the total asked for, and like lengths for tied gaps."""
+    whole = lengths.sum(1) + pinned
+    fits = whole > 0
+    names = {f"gap{g + 1}": lengths[:, g] for g in range(lengths.shape[1])}
+    for part in top_level(expression):
+        if isinstance(part, Length):
+            fits &= (whole >= part.low) & (whole <= (np.inf if part.high is None else part.high))
+        if isinstance(part, Tie) and part.region_a in names and part.region_b in names:
+            fits &= names[part.region_a] == names[part.region_b]
+    return fits
 
 
 def layout_of(canvas: Canvas) -> Layout:
-    """Regions gap1, gap2, …, and "pins"."""
-    layout = Layout.of_canvas(canvas)
+    """Regions gap1, gap2, …, "pins", and those that the template names."""
+    layout = Layout.of_canvas(canvas, canvas.regions)
     return Layout(layout.length, {**_named(layout), "pins": canvas.pinned.numpy()}, canvas.tokens)
 
 

@@ -5,7 +5,8 @@ diffusion; padding is never predicted), then pins and masks are laid out.
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -53,12 +54,14 @@ class Canvas:
         pinned: (L,) bool.
         gap: (L,) int64, number of the gap a position belongs to, −1 where pinned.
         gap_lengths: the length drawn for each gap.
+        regions: name → (start, stop) of what the template names.
     """
 
     tokens: Tensor
     pinned: Tensor
     gap: Tensor
     gap_lengths: tuple[int, ...]
+    regions: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -68,10 +71,12 @@ class Template:
     Attributes:
         parts: tuples of pinned ids, and `Gap`s.
         banned: ids that no gap may use (for molecules, the ring labels that the pins use).
+        names: (name, first, stop) of regions, in parts: "chain1" may be parts 0 to 3.
     """
 
     parts: tuple[tuple[int, ...] | Gap, ...]
     banned: frozenset[int] = frozenset()
+    names: tuple[tuple[str, int, int], ...] = ()
 
     @property
     def gaps(self) -> list[Gap]:
@@ -108,8 +113,10 @@ class Template:
         """Lay out one sample."""
         tokens: list[int] = []
         gap: list[int] = []
+        starts: list[int] = []
         lengths = iter(enumerate(gap_lengths))
         for part in self.parts:
+            starts.append(len(tokens))
             if isinstance(part, Gap):
                 g, length = next(lengths)
                 tokens += [mask] * length
@@ -118,7 +125,9 @@ class Template:
                 tokens += part
                 gap += [-1] * len(part)
         gap_of = torch.tensor(gap, dtype=torch.int64)
-        return Canvas(torch.tensor(tokens, dtype=torch.int64), gap_of < 0, gap_of, gap_lengths)
+        starts.append(len(tokens))
+        regions = {name: (starts[first], starts[stop]) for name, first, stop in self.names}
+        return Canvas(torch.tensor(tokens, dtype=torch.int64), gap_of < 0, gap_of, gap_lengths, regions)
 
     def draw(self, samples: Tensor, seed: int, mask: int) -> list[Canvas]:
         """One canvas per sample number."""

@@ -5,12 +5,14 @@ import itertools
 import json
 import lzma
 import math
+from pathlib import Path
 
 import pytest
 import torch
 
 import benchmarks.guidance_gb1 as gb1
 from benchmarks.guidance_gb1 import Tabled, distance, drawn, floor, methods, propagated
+from benchmarks.guidance_molecules import TEMPLATES
 from benchmarks.landscape import AMINO_ACIDS, Landscape, Summed, SummedClassifier, learn, places, read, sums
 from constraints.guidance import ExactGuide, FirstOrderGuide, Lookahead, Sum
 from seqdiff.denoisers.classifier import ExactClassifier
@@ -146,3 +148,21 @@ def test_a_table_of_variants_is_read_and_what_was_not_measured_is_left_out(exact
     found = json.loads((tmp_path / "out.json").read_text())
     assert found["variants"] == 3 and found["tilted"]["above"] == pytest.approx(1 / 1.5, abs=1e-3)
     assert [row["method"] for row in found["rows"]] == ["unguided"]
+
+
+def test_the_page_quotes_what_was_measured():
+    docs = Path(__file__).parent.parent / "docs"
+    page = (docs / "guidance.md").read_text()
+    landscape, molecules = (json.loads((docs / f"guidance-{name}.json").read_text()) for name in ("gb1", "molecules"))
+    lines = [
+        f"| {row['method']} | {row['particles']} | {row['fitness']:.2f} | {100 * row['above']:.1f} % | {row['tv']:.3f} |"
+        for row in landscape["rows"]
+    ]
+    lines += [
+        f"| `{row['template']}` | {row['way']} | {row['particles']} | {100 * row['reached']:.0f} ± {100 * row['error']:.0f} % |"
+        for row in molecules
+    ]
+    assert len(lines) > 20
+    assert [line for line in lines if line not in page] == []
+    assert {row["template"] for row in molecules} == set(TEMPLATES)
+    assert f"n = {molecules[0]['n']} designs a row" in page

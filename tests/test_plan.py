@@ -74,6 +74,24 @@ def test_many_combinations_are_cut_to_the_likeliest():
     assert 0 < len(lengths) <= MOST and skipped == 61**4 - len(lengths)
 
 
+def test_equally_likely_lengths_are_thinned_evenly():
+    lengths, prior, _ = combinations(Template((Gap(10, 40), (0,), Gap(10, 40))))
+    assert len(lengths) == MOST and float(prior.std()) == pytest.approx(0)
+    for g in range(2):
+        values = [row[g] for row in lengths]
+        assert len(set(values)) == 31 and abs(sum(values) / MOST - 25) < 1
+
+
+def test_lengths_that_a_total_or_a_tie_rules_out_are_not_looked_at():
+    template = Template((Gap(10, 40), (0,), Gap(10, 40)))
+    lengths, _, skipped = combinations(template, parse("length(78..80) & ban([C])"))
+    assert lengths and {a + b + 1 for a, b in lengths} == {78, 79, 80} and skipped == 31 * 31 - len(lengths)
+    lengths, _, _ = combinations(template, parse("tie(gap1, gap2)"))
+    assert lengths == [(k, k) for k in range(10, 41)]
+    lengths, _, _ = combinations(template, parse("length(200..)"))
+    assert len(lengths) == MOST  # nothing can hold; the conflict is explained over these
+
+
 def test_what_contradicts_is_refused_with_the_conflict():
     with pytest.raises(Infeasible) as error:
         plan(Template(((0,), Gap(1, 3))), parse("count([A], 0) & contains(B)"), ABC)

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -99,7 +100,7 @@ def show(answer: Designs, console: Console) -> None:
         table.add_column(name, justify="right", no_wrap=True)
     best = sorted(kept or valid, key=lambda item: -float(item.metrics.get("qed") or 0))
     for item in best[:SHOWN]:
-        table.add_row(str(item.index + 1), item.sequence, *(cell(item, name) for name in columns))
+        table.add_row(str(item.index + 1), escape(item.sequence), *(cell(item, name) for name in columns))
     if best:
         console.print(table)
     counts = answer.summary
@@ -117,8 +118,9 @@ def show(answer: Designs, console: Console) -> None:
         )
     held = answer.designs[0].certificate.holds if answer.designs else ()
     if held:
-        console.print(f"held in {counts['satisfied']} of {n}, checked afterwards: {' & '.join(held)}", highlight=False)
-    console.print(f"{answer.designs[0].certificate}" if answer.designs else "", style="dim", highlight=False)
+        text = f"held in {counts['satisfied']} of {n}, checked afterwards: {' & '.join(held)}"
+        console.print(text, highlight=False, markup=False)
+    console.print(str(answer.designs[0].certificate) if answer.designs else "", style="dim", highlight=False, markup=False)
     seconds = answer.timing["design_seconds"]
     console.print(f"{seconds:.1f} s, {answer.timing['designs_per_second']:.1f} designs/s", style="dim", highlight=False)
 

@@ -37,7 +37,9 @@ def run(
     if copies != 1:
         text, ties = like_chains(text or "", copies)
         held += [str(ties)] if ties else []
-    held += [str(charge_range(charge))] if charge else []
+    if charge:
+        net = charge_range(charge)
+        held.append(str(net if copies == 1 else net.within("chain1")))
     if text is not None:
         fields = {**fields, "template": text}
     if held:

@@ -4,7 +4,7 @@
     MKV____LAW{3}GHT/{60}                   four positions, three more, and a second chain of 60
 
 A gap is `{n}` or `{a-b}` residues; `_` or `<mask>` is one position, and a run of them one gap. It holds neither X nor a chain
-break. The first gap is the region gap1 of constraints, the next one gap2. Spaces and line breaks mean nothing.
+break. The first gap is the region gap1 of constraints, the first chain the region chain1. Spaces and line breaks mean nothing.
 
 A contig of lengths and letters is a template too: `10-40,FSLFDKDG,10-40`. One that names residues (A163-181) is first
 turned into a template with the file that it speaks of: `domains.protein.contig`.
@@ -36,7 +36,8 @@ def parse_template(text: str, alphabet: Alphabet) -> Template:
             raise TemplateError(f"template: a total length is asked as a constraint: {resolved.constraint}\n  {text}")
         text = resolved.template
     parts: list[tuple[int, ...] | Gap] = []
-    start, broken = 0, True  # a chain has begun and nothing is in it
+    chains: list[tuple[str, int, int]] = []
+    start, broken, first = 0, True, 0  # a chain has begun, with part `first`, and nothing is in it
     while start < len(text):
         match = PIECE.match(text, start)
         if match is None:
@@ -48,6 +49,11 @@ def parse_template(text: str, alphabet: Alphabet) -> Template:
         if match["break"] and broken:
             raise marked(text, match.start(), start, "a chain break with no chain before it")
         broken = bool(match["break"])
+        if broken:
+            chains.append((f"chain{len(chains) + 1}", first, len(parts)))
+            parts.append((_token(text, match, alphabet),))
+            first = len(parts)
+            continue
         if match["holes"]:
             number = len(re.findall("_|<mask>", match["holes"]))
             parts.append(Gap(number, number))
@@ -55,14 +61,16 @@ def parse_template(text: str, alphabet: Alphabet) -> Template:
             parts.append(_gap(text, match))
         else:
             token = _token(text, match, alphabet)
-            if not parts or isinstance(parts[-1], Gap):
+            if len(parts) == first or isinstance(parts[-1], Gap):
                 parts.append(())
             parts[-1] = (*parts[-1], token)  # type: ignore[misc]
     if not parts:
         raise TemplateError("template: expected a sequence with gaps, got an empty text; leave it out to design freely")
     if broken:
         raise marked(text, len(text.rstrip()) - 1, len(text.rstrip()), "a chain break with no chain after it")
-    return Template(tuple(parts), frozenset(alphabet.ids[token] for token in (UNKNOWN, BREAK) if token in alphabet.ids))
+    chains.append((f"chain{len(chains) + 1}", first, len(parts)))
+    banned = frozenset(alphabet.ids[token] for token in (UNKNOWN, BREAK) if token in alphabet.ids)
+    return Template(tuple(parts), banned, tuple(chains))
 
 
 def is_contig(text: str) -> bool:

@@ -142,6 +142,13 @@ def test_copies_and_selections_from_the_command_line(model, tmp_path):
     for item in json.loads(result.stdout)["designs"]:
         first, second = item["sequence"].split("/")
         assert first == second and first.startswith("AC") and len(first) in (5, 6)
+    asked = ["{5-20}CDG{5-20}", "--copies", 2, "--charge", "2..4", "--constraint", "within(chain1, count([C], 1)) & length(61)"]
+    for item in json.loads(run("design", "protein", *asked, "--model", model, "--n", 4, "--steps", 4, "--json").stdout)[
+        "designs"
+    ]:
+        first, second = item["sequence"].split("/")
+        assert first == second and len(first) == 30 and first.count("C") == 1
+        assert 2 <= describe(first).metrics["residue_charge"] <= 4  # type: ignore[operator]
     pdb(tmp_path / "a.pdb")
     masked = ["design", "protein", "mask -1,1 of chain L", "--source", tmp_path / "a.pdb", "--model", model]
     for item in json.loads(run(*masked, "--n", 2, "--steps", 3, "--json").stdout)["designs"]:

@@ -22,15 +22,21 @@ def parts(text):
         ("MK{4-9}LA", ["MK", Gap(4, 9), "LA"]),
         ("M__K_ _<mask>L", ["M", Gap(2, 2), "K", Gap(3, 3), "L"]),
         ("M__{2-3}_", ["M", Gap(2, 2), Gap(2, 3), Gap(1, 1)]),
-        ("{5}/MK{3}", [Gap(5, 5), "/MK", Gap(3, 3)]),
+        ("{5}/MK{3}", [Gap(5, 5), "/", "MK", Gap(3, 3)]),
         ("MK\nLA{2}\n", ["MKLA", Gap(2, 2)]),
         ("10-40,FSLF,3,/0,5-6", [Gap(10, 40), "FSLF", Gap(3, 3), "/", Gap(5, 6)]),
-        ("10-40/FSLF/0 0-5", [Gap(10, 40), "FSLF/", Gap(0, 5)]),
+        ("10-40/FSLF/0 0-5", [Gap(10, 40), "FSLF", "/", Gap(0, 5)]),
         ("10/0-5/MK", [Gap(10, 10), Gap(0, 5), "MK"]),
     ],
 )
 def test_template_texts(text, expected):
     assert parts(text) == expected
+
+
+def test_chains_are_regions_by_name():
+    template = parse_template("MK{2-4}L/{3}/AC_", PROTEIN)
+    canvas = template.canvas((4, 3, 1), PROTEIN.mask)
+    assert canvas.regions == {"chain1": (0, 7), "chain2": (8, 11), "chain3": (12, 15)}
 
 
 def test_no_gap_holds_an_unknown_residue_or_a_chain_break():

@@ -4,7 +4,9 @@ import dataclasses
 import itertools
 import json
 import random
+import re
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from domains.smiles.assembly import relabelled
 from domains.smiles.assembly_check import pieces
 from domains.smiles.domain import syntax
 from domains.smiles.fragments import read_fragments
-from domains.smiles.tasks import FragmentTask, task_templates
+from domains.smiles.tasks import KINDS, FragmentTask, task_templates
 from domains.smiles.tasks_design import design_fragments, plan_of
 from domains.smiles.template import GAP, parse_template
 from domains.smiles.tokens import is_ring_label, tokenize
@@ -281,3 +283,12 @@ def test_a_long_drawing_is_written_or_refused_in_time():
         for writing in task_templates(FragmentTask("superstructure", "C" * 990), ALPHABET):
             plan_of(writing, of_alphabet(ALPHABET))
     assert time.monotonic() - started < 60  # and not forever: two seconds of the child, and its start
+
+
+def test_the_examples_of_the_page_are_what_it_says():
+    page = (Path(__file__).parents[2] / "docs" / "molecules.md").read_text()
+    rows = [line for line in page.splitlines() if re.match(r"\| `[a-z]+` \|", line)]
+    cells = [[cell.strip(" `").replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", row)[1:-1]] for row in rows]
+    assert {kind for kind, _, _ in cells} == set(KINDS)
+    for kind, drawn, template in cells:
+        assert task_templates(FragmentTask(kind, drawn), ALPHABET)[0].text == template

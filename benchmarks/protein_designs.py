@@ -1,0 +1,132 @@
+"""Protein designs under constraints, counted by code that shares nothing with the constraints' own.
+
+    python -m benchmarks.protein_designs TASKS.tsv --models protein-small protein-composition protein-random --n 100
+
+*Scaffolds*: every task of a table (task, motifs parted by |, their starts from 0, range of the whole length) is asked with its
+motifs pinned, the gap between two motifs as it is in nature, no sequon N-X-[ST] outside of the motifs, and the length in its
+range.
+*Everything*: two motifs, gaps of ranges, a total length, no sequon, at most one cysteine, a net charge of +3 to +6 and two like
+chains, in one request.
+"""
+
+import argparse
+import csv
+import itertools
+import json
+import re
+import sys
+import time
+from pathlib import Path
+from statistics import fmean
+
+from domains.design import Designs, design
+from domains.protein.constraints import composition, like_chains, net_charge, no_n_glycosylation
+from domains.protein.contig import resolve
+from domains.protein.metrics import word_overlap
+
+CHAIN, LENGTHS = "{5-20}FSDLWKLLP{5-20}EVNKIKSALLSTNKAVVSL{5-20}", (60, 75)
+MOTIFS = ("FSDLWKLLP", "EVNKIKSALLSTNKAVVSL")
+SEQUON = re.compile(r"(?=N[^P][ST])")
+
+
+def scaffold(task: dict) -> tuple[str, str]:
+    """Template and constraint of a task; a sequon inside a motif is the task's own, so gaps are asked to have none."""
+    motifs, starts = task["motifs"].split("|"), [int(s) for s in task["motif_starts_0based"].split("|")]
+    low, high = int(task["scaffold_length_min"]), int(task["scaffold_length_max"])
+    between = [b - a - len(m) for a, b, m in zip(starts, starts[1:], motifs, strict=False)]
+    free = max(1, high - sum(map(len, motifs)) - sum(between))
+    parts = [f"0-{free}", motifs[0]]
+    for gap, motif in zip(between, motifs[1:], strict=True):
+        parts += [str(gap), motif]
+    found = resolve("/".join([*parts, f"0-{free}"]) + f" length={low}-{high}", [])
+    gaps = range(1, found.template.count("{") + 1)
+    sequon = no_n_glycosylation()
+    bans = [sequon] if not any(SEQUON.search(m) for m in motifs) else [sequon.within(f"gap{g}") for g in gaps]
+    return found.template, " & ".join([str(found.constraint), *map(str, bans)])
+
+
+def scaffold_figures(task: dict, answer: Designs) -> dict:
+    motifs, low, high = task["motifs"].split("|"), int(task["scaffold_length_min"]), int(task["scaffold_length_max"])
+    own = sum(len(SEQUON.findall(m)) for m in motifs)
+    texts = [item.sequence for item in answer.designs]
+    return {
+        "intact": sum(re.search(".*".join(motifs), text) is not None for text in texts),
+        "length": sum(low <= len(text) <= high for text in texts),
+        "sequons": sum(_outside(text, motifs) == 0 if own else not SEQUON.search(text) for text in texts),
+        "distinct": len(set(texts)),
+        "lengths": len({len(text) for text in texts}),
+    }
+
+
+def _outside(text: str, motifs: list[str]) -> int:
+    """Sequons that lie in one gap whole."""
+    at = re.search("(.*)" + "(.*)".join(motifs) + "(.*)", text)
+    return sum(len(SEQUON.findall(gap)) for gap in at.groups()) if at else len(text)
+
+
+def everything() -> tuple[str, str]:
+    text, ties = like_chains(CHAIN, 2)
+    held = (no_n_glycosylation() & composition("C", 0, 1) & net_charge(3, 6)).within("chain1")
+    return text, f"{ties} & {held} & length({2 * LENGTHS[0] + 1}..{2 * LENGTHS[1] + 1})"
+
+
+def everything_figures(answer: Designs) -> dict:
+    """How many designs keep each thing asked, told from the text alone."""
+    charge = {"D": -10, "E": -10, "K": 10, "R": 10, "H": 1}
+    first = [item.sequence.split("/")[0] for item in answer.designs]
+    return {
+        "like": sum(item.sequence == f"{a}/{a}" for item, a in zip(answer.designs, first, strict=True)),
+        "motifs": sum(re.fullmatch(".{5,20}" + ".{5,20}".join(MOTIFS) + ".{5,20}", a) is not None for a in first),
+        "length": sum(LENGTHS[0] <= len(a) <= LENGTHS[1] for a in first),
+        "sequons": sum(not SEQUON.search(a) for a in first),
+        "cysteines": sum(a.count("C") <= 1 for a in first),
+        "charge": sum(30 <= sum(charge.get(letter, 0) for letter in a) <= 60 for a in first),
+        "distinct": len(set(first)),
+        "lengths": len(set(map(len, first))),
+    }
+
+
+def measure(template: str, constraint: str, model: str, figures, options: argparse.Namespace) -> dict:
+    started = time.perf_counter()
+    asked = {"template": template, "constraint": constraint, "model": model, "n": options.n, "seed": options.seed}
+    answer = design(domain="protein", steps=options.steps, particles=options.particles, **asked)
+    free = [float(item.metrics["bound"] or 0) / (int(item.metrics["tokens"] or 0) or 1) for item in answer.designs]
+    return {
+        "returned": len(answer.designs),
+        "valid": sum(item.valid for item in answer.designs),
+        **figures(answer),
+        "word_overlap": word_overlap(list(dict.fromkeys(item.sequence for item in answer.designs))),
+        "bound_per_token": fmean(free) if free else None,
+        "violations": sum(bool(item.certificate.violations) for item in answer.designs),
+        "seconds": round(time.perf_counter() - started, 1),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("tasks", type=Path)
+    parser.add_argument("--models", nargs="+", default=["protein-random"])
+    parser.add_argument("--n", type=int, default=100)
+    parser.add_argument("--steps", type=int, default=128)
+    parser.add_argument("--particles", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    with options.tasks.open(encoding="utf-8") as file:
+        tasks = list(csv.DictReader(file, delimiter="\t"))
+    found = []
+    for model, task in itertools.product(options.models, [*tasks, None]):
+        name, (template, constraint) = ("everything", everything()) if task is None else (task["task"], scaffold(task))
+
+        def figures(answer: Designs, task=task) -> dict:
+            return everything_figures(answer) if task is None else scaffold_figures(task, answer)
+
+        found.append({"model": model, "task": name, **measure(template, constraint, model, figures, options)})
+        json.dump(found[-1], sys.stdout)
+        print(flush=True)
+    if options.out:
+        options.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
