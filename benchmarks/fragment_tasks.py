@@ -104,7 +104,7 @@ def main() -> None:
                 by_drug["quality"].append(len(good) / options.n)
                 by_drug["lost"].append(len(made.lost) / options.n)
                 by_drug["matched"].append(mean(matched(drug[column], str(d.canonical)) for d in made.designs))
-                by_drug["unique"].append(len(different) / max(1, len(made.designs)))
+                by_drug["unique"].append(len(different) / len(made.designs) if made.designs else None)
                 by_drug["diversity"].append(diversity(different))
             seconds, asked_for = time.perf_counter() - started, options.n * len(drugs)
             row = {"setting": setting, "task": task, **{name: mean(values) for name, values in by_drug.items()}}
