@@ -107,7 +107,7 @@ def show(answer: Designs, console: Console) -> None:
     n = counts["returned"]
     console.print(
         f"{n} designs: {counts['valid']} valid ({counts['valid'] / max(n, 1):.0%} of all), {counts['distinct']} distinct, "
-        f"{counts['valid_and_pins_kept']} with every pinned atom kept (of the valid); pinned tokens kept in all",
+        f"{counts['valid_and_pins_kept']} with all that is pinned kept (of the valid); pinned tokens kept in all",
         highlight=False,
     )
     if answer.abstained:

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from domains.registry import bundled_models
 from seqdiff.checkpoint import load_checkpoint
+from seqdiff.systems.registry import KINDS
 
 
 def run(as_json: bool) -> None:
@@ -19,6 +20,7 @@ def run(as_json: bool) -> None:
             {
                 "name": name,
                 "domain": checkpoint.alphabet.name,
+                "kind": next(name for name, cls in KINDS.items() if type(checkpoint.system) is cls),
                 "parameters": sum(p.numel() for p in checkpoint.network.parameters()),
                 "classes": list(checkpoint.label_names),
                 "max_length": checkpoint.max_length,
@@ -31,13 +33,14 @@ def run(as_json: bool) -> None:
         sys.stdout.write("\n")
         return
     table = Table(show_edge=False)
-    for column in ("model", "domain", "parameters", "classes", "longest", "size", "trained"):
+    table.add_column("model", no_wrap=True)
+    for column in ("kind", "parameters", "classes", "longest", "size", "trained"):
         table.add_column(column)
     for row in rows:
         hours = row["metrics"].get("training_hours")
         table.add_row(
             row["name"],
-            row["domain"],
+            f"{row['domain']} {row['kind']}",
             f"{row['parameters'] / 1e6:.1f}M",
             ", ".join(row["classes"]) or "–",
             f"{row['max_length']} tokens",
