@@ -268,11 +268,18 @@ def test_models_are_listed(cli, model, monkeypatch):
     status, out, _ = cli("models", "--json")
     parameters = sum(p.numel() for p in tiny_checkpoint().network.parameters())
     megabytes = round(sum(path.stat().st_size for path in Path(model).iterdir()) / 1e6, 1)
-    row = {"name": "tiny", "domain": "smiles", "parameters": parameters, "classes": ["zinc", "chembl"], "max_length": 40}
+    row = {
+        "name": "tiny",
+        "domain": "smiles",
+        "kind": "mdlm",
+        "parameters": parameters,
+        "classes": ["zinc", "chembl"],
+        "max_length": 40,
+    }
     assert status == 0
     assert json.loads(out) == {"models": [{**row, "megabytes": megabytes, "metrics": {"training_hours": 0.5}}]}
     status, out, _ = cli("models")
-    assert status == 0 and "tiny" in out and "zinc, chembl" in out and "40 tokens" in out and "0.5 h on ?" in out
+    assert status == 0 and "tiny" in out and "zinc" in out and "mdlm" in out and " 40 " in out and " 0.5" in out
 
 
 def test_no_command_shows_the_help(cli):

@@ -34,17 +34,23 @@ def run(as_json: bool) -> None:
         return
     table = Table(show_edge=False)
     table.add_column("model", no_wrap=True)
-    for column in ("kind", "parameters", "classes", "longest", "size", "trained"):
-        table.add_column(column)
+    table.add_column("domain and kind")
+    table.add_column("classes")
+    for column in ("weights", "tokens", "MB", "hours"):
+        table.add_column(column, justify="right")
     for row in rows:
         hours = row["metrics"].get("training_hours")
         table.add_row(
             row["name"],
             f"{row['domain']} {row['kind']}",
-            f"{row['parameters'] / 1e6:.1f}M",
             ", ".join(row["classes"]) or "–",
-            f"{row['max_length']} tokens",
-            f"{row['megabytes']} MB",
-            f"{hours:.1f} h on {row['metrics'].get('device', '?')}" if hours else "–",
+            f"{row['parameters'] / 1e6:.1f}M",
+            str(row["max_length"]),
+            str(row["megabytes"]),
+            f"{hours:.1f}" if hours else "–",
         )
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    console.print(
+        "tokens: the longest row; hours: of training; more in the card of each, domains/*/models/*/README.md", style="dim"
+    )
