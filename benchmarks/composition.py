@@ -14,8 +14,8 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-from laws_constrained import cloud_law, distance
-from test_particles import CASES, LAW, bias, run, wanted
+from laws_constrained import cloud_law, distance  # pyright: ignore[reportMissingImports]
+from test_particles import CASES, LAW, bias, run, wanted  # pyright: ignore[reportMissingImports]
 
 COUNTS = (1, 8, 64, 256)
 

@@ -23,8 +23,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.overhead import CLOCKS, Size, network
-from constraints.automaton import Automaton
-from constraints.chain import Chain
+from constraints.automata.automaton import Automaton
+from constraints.automata.chain import Chain
 
 LIMITS = {"draw": 0.10, "weighted step": 0.15}
 COMMITTED = 8  # positions a row that a weighted step reveals, as in 16 steps over 128 positions

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from benchmarks.landscape import Landscape, Network, Summed, SummedClassifier, learn, places, read
 from constraints.condition import Constrained, Guide
-from constraints.guidance import ClassWish, ExactGuide, FirstOrderGuide, Lookahead, Sum
+from constraints.guidance.guides import ClassWish, ExactGuide, FirstOrderGuide, Lookahead, Sum
 from seqdiff.processes.absorbing import Absorbing
 from seqdiff.samplers.drive import generate_clouds
 from seqdiff.schedules import Linear

@@ -26,9 +26,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from constraints import guidance
 from constraints.condition import Guide
-from constraints.guidance import ExactGuide, FirstOrderGuide, Sum
+from constraints.guidance import guides as guidance
+from constraints.guidance.guides import ExactGuide, FirstOrderGuide, Sum
 from domains.design import DesignSpec, Task, design, prepare
 from domains.smiles.metrics import evaluate_set
 from domains.smiles.properties import describe_many

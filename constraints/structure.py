@@ -11,7 +11,7 @@ from torch import Tensor
 class Structure(Protocol):
     """A set C of rows with an exact dynamic programme over a product of categoricals p_i.
 
-    One with data of its own for every row it was built for (`constraints.tied.Layouts`) has a method `rows(index)`, to be
+    One with data of its own for every row it was built for (`relations.tied.Layouts`) has a method `rows(index)`, to be
     called first by whoever asks about some of them. One that can draw some positions for less has `reveal`
     (`constraints.condition.reveal` says what it returns), one that can decide without arithmetic has `possible`.
 

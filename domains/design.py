@@ -11,10 +11,10 @@ from torch import Tensor
 
 from constraints import Canvas, Template, TokenSets, de_novo
 from constraints.certificate import Certificate, words
-from constraints.compile import top_level
+from constraints.compilation.compile import top_level
+from constraints.compilation.plan import Plan, log_mass_of, plan
 from constraints.condition import Guide
-from constraints.guidance import Sum
-from constraints.plan import Plan, log_mass_of, plan
+from constraints.guidance.guides import Sum
 from domains.registry import find_model, get_domain
 from domains.spec import DesignSpec, read_spec
 from seqdiff.alphabet import Alphabet

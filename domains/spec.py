@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from constraints.expression import Constraint
-from constraints.notation import parse
+from constraints.language.expression import Constraint
+from constraints.language.notation import parse
 from seqdiff.errors import ConfigError
 from seqdiff.samplers.drive import DrawOptions
 from seqdiff.samplers.registry import get_sampler

@@ -7,9 +7,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from constraints.automaton import Automaton, everything, nothing, product
-from constraints.exploration import DEAD, Budget
-from constraints.regular import (
+from constraints.automata.automaton import Automaton, everything, nothing, product
+from constraints.automata.exploration import DEAD, Budget
+from constraints.automata.regular import (
     avoid,
     contains,
     count,

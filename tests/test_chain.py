@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-import constraints.chain as chain_module
-from constraints.automaton import Automaton
-from constraints.chain import Chain
-from constraints.chain_log import LogChain
-from constraints.chain_sweep import log_z
+import constraints.automata.chain as chain_module
+from constraints.automata.automaton import Automaton
+from constraints.automata.chain import Chain
+from constraints.automata.chain_log import LogChain
+from constraints.automata.chain_sweep import log_z
 from seqdiff.draws import categorical
 from seqdiff.errors import ConditionError
 from tests.laws import distribution_test

@@ -6,7 +6,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from constraints.check_regex import matches
+from constraints.language.check_regex import matches
 from seqdiff.errors import ConditionError
 
 atoms = st.sampled_from(["a", "b", "[ab]", "[^a]", ".", r"\d", r"[\W1]", "[a-c]", r"\.", "", "[^\\d]", "\n"])

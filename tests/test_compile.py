@@ -8,12 +8,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-from constraints import expression as e
-from constraints.compile import Compiled, compile
-from constraints.exploration import Budget
-from constraints.feasibility import feasible
-from constraints.layout import Layout
-from constraints.notation import parse
+from constraints.automata.exploration import Budget
+from constraints.compilation.compile import Compiled, compile
+from constraints.compilation.feasibility import feasible
+from constraints.compilation.layout import Layout
+from constraints.language import expression as e
+from constraints.language.notation import parse
 from seqdiff.alphabet import Alphabet
 from seqdiff.errors import ConditionError
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 from test_pins_everywhere import PAIRS, PROCESSES, STEPS, L, OneLayer, V, noise_of
 
-from constraints import regular
-from constraints.chain import Chain
+from constraints.automata import regular
+from constraints.automata.chain import Chain
 from constraints.condition import Constrained
 from constraints.token_sets import TokenSets
 from seqdiff.embedding import EmbeddedProcess

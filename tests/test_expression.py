@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from constraints import expression as e
-from constraints.check import holds
-from constraints.check_json import accepts
-from constraints.motif import Element, Motif, Tokens
-from constraints.notation import parse
+from constraints.language import expression as e
+from constraints.language.check import holds
+from constraints.language.check_json import accepts
+from constraints.language.motif import Element, Motif, Tokens
+from constraints.language.notation import parse
 from seqdiff.alphabet import Alphabet
 from seqdiff.errors import ConditionError
 
@@ -63,7 +63,7 @@ def test_what_each_constraint_means(text, yes, no):
 
 
 def test_every_kind_has_its_meaning_tested():
-    from constraints.kinds import CLASSES
+    from constraints.language.kinds import CLASSES
 
     tested = " ".join(text for text, _, _ in MEANINGS)
     assert [name for name in CLASSES if f"{name}(" not in tested] == ["json_schema", "and", "or", "not"]

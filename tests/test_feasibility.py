@@ -6,11 +6,11 @@ import torch
 from hypothesis import given, settings
 
 from constraints import Gap, Template
-from constraints import expression as e
-from constraints.compile import compile, conjuncts
-from constraints.feasibility import Infeasible, explain, feasible, feasible_lengths, irreducible, require_feasible
-from constraints.layout import Layout
-from constraints.notation import parse
+from constraints.compilation.compile import compile, conjuncts
+from constraints.compilation.feasibility import Infeasible, explain, feasible, feasible_lengths, irreducible, require_feasible
+from constraints.compilation.layout import Layout
+from constraints.language import expression as e
+from constraints.language.notation import parse
 from seqdiff.alphabet import Alphabet
 from seqdiff.errors import ConditionError
 from tests.test_compile import ABC, LAYOUTS, every_word
@@ -46,7 +46,7 @@ def possible(parts, layouts) -> bool:
 
 
 def e_holds(part, names, regions):
-    from constraints.check import holds
+    from constraints.language.check import holds
 
     return holds(part, names, regions, ABC)
 

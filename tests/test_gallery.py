@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from constraints.compile import Compiled, compile
-from constraints.elimination import AllDifferent, Elimination
-from constraints.grammar_structure import GrammarStructure
-from constraints.kinds import KINDS
-from constraints.layout import Layout
-from constraints.notation import parse
-from constraints.relations import FactorGraph
-from constraints.tied import Tied
+from constraints.compilation.compile import Compiled, compile
+from constraints.compilation.layout import Layout
+from constraints.grammars.grammar_structure import GrammarStructure
+from constraints.language.kinds import KINDS
+from constraints.language.notation import parse
+from constraints.relations.elimination import AllDifferent, Elimination
+from constraints.relations.factor_graph import FactorGraph
+from constraints.relations.tied import Tied
 from seqdiff.alphabet import Alphabet
 from seqdiff.draws import categorical
 from seqdiff.errors import ConditionError

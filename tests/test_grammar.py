@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from constraints.automaton import Automaton
-from constraints.grammar import Grammar, intersect
-from constraints.grammar_reader import read_grammar
-from constraints.grammar_structure import GrammarStructure
-from constraints.regex import regex
+from constraints.automata.automaton import Automaton
+from constraints.automata.regex import regex
+from constraints.grammars.grammar import Grammar, intersect
+from constraints.grammars.grammar_reader import read_grammar
+from constraints.grammars.grammar_structure import GrammarStructure
 from seqdiff.errors import ConditionError
 from tests.laws import distribution_test
 

@@ -6,8 +6,8 @@ import math
 import pytest
 import torch
 
-from constraints.gradients import ascend, embedding_gradient, fluent, guided_mean, near
-from constraints.guidance import (
+from constraints.guidance.gradients import ascend, embedding_gradient, fluent, guided_mean, near
+from constraints.guidance.guides import (
     ClassWish,
     ExactGuide,
     FirstOrderGuide,

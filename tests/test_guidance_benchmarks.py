@@ -14,7 +14,7 @@ import benchmarks.guidance_gb1 as gb1
 from benchmarks.guidance_gb1 import Tabled, distance, drawn, floor, methods, propagated
 from benchmarks.guidance_molecules import TEMPLATES
 from benchmarks.landscape import AMINO_ACIDS, Landscape, Summed, SummedClassifier, learn, places, read, sums
-from constraints.guidance import ExactGuide, FirstOrderGuide, Lookahead, Sum
+from constraints.guidance.guides import ExactGuide, FirstOrderGuide, Lookahead, Sum
 from seqdiff.denoisers.classifier import ExactClassifier
 from seqdiff.denoisers.exact import EnumeratedLaw, ExactDenoiser
 

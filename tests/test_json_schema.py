@@ -17,15 +17,15 @@ import numpy as np
 import pytest
 import torch
 
-from constraints import json_numbers, json_strings
-from constraints.automaton import Automaton
-from constraints.chain import Chain
-from constraints.check_json import accepts
-from constraints.grammar_reader import read_grammar
-from constraints.grammar_structure import GrammarStructure
-from constraints.json_parts import text as as_terminal
-from constraints.json_schema import compile_schema, read_schema
-from constraints.regex import regex
+from constraints.automata.automaton import Automaton
+from constraints.automata.chain import Chain
+from constraints.automata.regex import regex
+from constraints.grammars import json_numbers, json_strings
+from constraints.grammars.grammar_reader import read_grammar
+from constraints.grammars.grammar_structure import GrammarStructure
+from constraints.grammars.json_parts import text as as_terminal
+from constraints.grammars.json_schema import compile_schema, read_schema
+from constraints.language.check_json import accepts
 from seqdiff.errors import ConditionError
 
 CHARACTERS = tuple('{}[]",:.-+0123456789abcdeflnrstuvxyE\\ /é')

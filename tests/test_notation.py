@@ -6,10 +6,10 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from constraints import expression as e
-from constraints.kinds import CLASSES, KINDS
-from constraints.motif import Element, Motif, Tokens
-from constraints.notation import MAX_DEPTH, check_size, from_json, parse, to_json
+from constraints.language import expression as e
+from constraints.language.kinds import CLASSES, KINDS
+from constraints.language.motif import Element, Motif, Tokens
+from constraints.language.notation import MAX_DEPTH, check_size, from_json, parse, to_json
 from seqdiff.errors import ConditionError
 
 names = st.sampled_from(["A", "B", "C", "x", "Cl", "[nH]", "-", " ", '"', "^", "é", "\n", "\\", "x2", "]", "(2)"])

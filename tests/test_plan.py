@@ -7,11 +7,11 @@ import pytest
 import torch
 from tiny_model import tiny_checkpoint
 
-from constraints.assemble import Syntax
-from constraints.feasibility import Infeasible
-from constraints.notation import parse
-from constraints.plan import MOST, combinations, log_mass_of, plan
-from constraints.regular import count
+from constraints.automata.regular import count
+from constraints.compilation.assemble import Syntax
+from constraints.compilation.feasibility import Infeasible
+from constraints.compilation.plan import MOST, combinations, log_mass_of, plan
+from constraints.language.notation import parse
 from constraints.template import Gap, Template
 from domains.design import DesignSpec, design
 from domains.smiles.tokens import tokenize

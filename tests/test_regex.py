@@ -8,9 +8,9 @@ import warnings
 import numpy as np
 import pytest
 
-from constraints.automaton import Automaton
-from constraints.exploration import Budget
-from constraints.regex import regex
+from constraints.automata.automaton import Automaton
+from constraints.automata.exploration import Budget
+from constraints.automata.regex import regex
 from seqdiff.errors import ConditionError
 
 SINGLE, SEVERAL = ("a", "b", "c"), ("a", "ab", "b", "cb", "c", "abc")

@@ -6,8 +6,9 @@ import math
 import pytest
 import torch
 
-from constraints import elimination, relations
-from constraints.relations import DifferentRuns, Distinct, FactorGraph, Relation, at_most_one, equal, implies
+from constraints.relations import elimination
+from constraints.relations import factor_graph as relations
+from constraints.relations.factor_graph import DifferentRuns, Distinct, FactorGraph, Relation, at_most_one, equal, implies
 from seqdiff.errors import ConditionError
 from tests.laws import distribution_test
 from tests.laws_relations import enumerated, marginals, noise, random_p

@@ -6,8 +6,8 @@ import math
 import pytest
 import torch
 
-from constraints.relations import FactorGraph, Relation, equal
-from constraints.tied import Layouts, Tie, Tied, copies, mirrored
+from constraints.relations.factor_graph import FactorGraph, Relation, equal
+from constraints.relations.tied import Layouts, Tie, Tied, copies, mirrored
 from seqdiff.errors import ConditionError
 from tests.laws import distribution_test
 from tests.laws_relations import Listed, enumerated, marginals, noise, random_p

@@ -5,9 +5,9 @@ They are joined by `&`, confined by `.within("gap1")`, and written by `str`; doc
 
 import re
 
-from constraints.algebra import And, Constraint
-from constraints.expression import Avoid, Ban, Count, Pin, Sum, Tie
-from constraints.motif import Tokens
+from constraints.language.algebra import And, Constraint
+from constraints.language.expression import Avoid, Ban, Count, Pin, Sum, Tie
+from constraints.language.motif import Tokens
 from domains.protein import AMINO_ACIDS
 from domains.protein.data import BREAK
 from domains.protein.properties import RESIDUE_CHARGE

@@ -12,7 +12,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from constraints.guidance import Lookahead, Requirement
+from constraints.guidance.guides import Lookahead, Requirement
 from domains.protein.properties import METRICS, describe
 from seqdiff.alphabet import Alphabet
 from seqdiff.errors import ConditionError

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from constraints.assemble import Syntax
+from constraints.compilation.assemble import Syntax
 from constraints.template import Canvas, Template
 from domains.smiles.data import Source, encode_files
 from domains.smiles.pins import pinned_atoms, pins_kept

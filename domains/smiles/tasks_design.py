@@ -13,9 +13,9 @@ from typing import Any
 
 import torch
 
-from constraints.guidance import Sum
-from constraints.notation import parse
-from constraints.plan import Plan, plan
+from constraints.compilation.plan import Plan, plan
+from constraints.guidance.guides import Sum
+from constraints.language.notation import parse
 from domains.design import Design, DesignSpec, Task, design_batches
 from domains.registry import find_model
 from domains.smiles.assembly import Writing

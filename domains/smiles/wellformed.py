@@ -20,7 +20,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from constraints.automaton import Automaton
+from constraints.automata.automaton import Automaton
 from constraints.template import Template
 from domains.smiles.tokens import is_ring_label
 from seqdiff.alphabet import Alphabet

@@ -16,8 +16,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from constraints import guidance
-from constraints.guidance import LogProbability, Lookahead, Requirement
+from constraints.guidance import guides as guidance
+from constraints.guidance.guides import LogProbability, Lookahead, Requirement
 from domains.smiles.properties import METRICS, describe
 from seqdiff.alphabet import Alphabet
 from seqdiff.checkpoint import Checkpoint, load_checkpoint

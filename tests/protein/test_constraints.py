@@ -9,9 +9,9 @@ import torch
 from typer.testing import CliRunner
 
 from apps.cli.main import app
-from constraints.compile import compile
-from constraints.layout import Layout
-from constraints.notation import parse
+from constraints.compilation.compile import compile
+from constraints.compilation.layout import Layout
+from constraints.language.notation import parse
 from domains.protein.constraints import (
     charge_range,
     composition,

@@ -6,7 +6,7 @@ import pytest
 import torch
 from rdkit import Chem, rdBase
 
-from constraints.chain import Chain
+from constraints.automata.chain import Chain
 from domains.registry import find_model
 from domains.smiles.tokens import tokenize
 from domains.smiles.wellformed import FREE, PINNED, well_formed

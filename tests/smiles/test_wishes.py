@@ -6,8 +6,8 @@ import pytest
 import torch
 
 import domains.smiles.wishes as wishes
-from constraints import guidance
-from constraints.guidance import Lookahead, Requirement
+from constraints.guidance import guides as guidance
+from constraints.guidance.guides import Lookahead, Requirement
 from domains.design import design
 from domains.registry import find_model
 from domains.smiles.domain import wish as wish_of_domain
@@ -160,10 +160,10 @@ def test_it_is_no_denoiser():
 
 
 def test_wished_designs_are_better_than_others():
-    asked = {"domain": "smiles", "template": "c1ccccc1{4}", "n": 6, "syntax": True, "label": "zinc", "bound_draws": 0}
-    plain = design(**asked, wishes=["valid"], particles=4).designs
-    wished = design(**asked, wishes=["qed >= 0.7"], particles=4).designs
+    asked = {"domain": "smiles", "template": "c1ccccc1{6}", "n": 24, "syntax": True, "label": "zinc", "bound_draws": 0}
+    plain = design(**asked, wishes=["valid"], particles=8).designs
+    wished = design(**asked, wishes=["qed >= 0.7 * 12"], particles=8).designs
     better, usual = (sum(d.metrics["qed"] for d in made) / len(made) for made in (wished, plain))
     assert better > usual + 0.02
-    assert all(d.certificate.guidance == "qed >= 0.7" and d.valid and not d.certificate.violations for d in wished)
+    assert all(d.certificate.guidance == "qed >= 0.7 * 12" and d.valid and not d.certificate.violations for d in wished)
     assert math.isfinite(min(d.certificate.log_evidence for d in wished))

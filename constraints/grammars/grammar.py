@@ -9,8 +9,8 @@ from functools import cached_property
 
 import numpy as np
 
-from constraints.automaton import Automaton
-from constraints.normal_form import MAX_RULES, START, Rules, normal_form, transduced
+from constraints.automata.automaton import Automaton
+from constraints.grammars.normal_form import MAX_RULES, START, Rules, normal_form, transduced
 from seqdiff.errors import ConditionError
 
 

@@ -13,7 +13,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from constraints.algebra import (
+from constraints.language.algebra import (
     ALL,
     CONTEXT_FREE,
     MOST,
@@ -31,7 +31,7 @@ from constraints.algebra import (
     quoted,
     range_text,
 )
-from constraints.motif import WORD, Motif, Tokens
+from constraints.language.motif import WORD, Motif, Tokens
 
 __all__ = [
     "ALL", "CONTEXT_FREE", "REGULAR", "RELATION",

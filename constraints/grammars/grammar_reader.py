@@ -15,10 +15,10 @@ changes nothing.
 import re
 from collections import defaultdict
 
-from constraints.exploration import Budget
-from constraints.grammar import Grammar
-from constraints.normal_form import MAX_RULES, START, Rules, binarised, transduced
-from constraints.regex import regex
+from constraints.automata.exploration import Budget
+from constraints.automata.regex import regex
+from constraints.grammars.grammar import Grammar
+from constraints.grammars.normal_form import MAX_RULES, START, Rules, binarised, transduced
 from seqdiff.errors import ConditionError
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from constraints.chain_steps import Steps, class_masses
+from constraints.automata.chain_steps import Steps, class_masses
 
 RESCALE = 4  # positions between two rescalings
 LOWEST = {torch.float32: (-149, -24), torch.float64: (-1074, -53)}  # log₂ of the smallest number, and of the precision

@@ -11,15 +11,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from constraints import ties
-from constraints.automaton import Automaton
-from constraints.exploration import Budget
-from constraints.expression import Constraint, Grammar
-from constraints.layout import Layout, combinations
-from constraints.relations import FactorGraph
+from constraints.automata.automaton import Automaton
+from constraints.automata.exploration import Budget
+from constraints.compilation.layout import Layout, combinations
+from constraints.compilation.translate import Folder, combined, regions_of
+from constraints.language.expression import Constraint, Grammar
+from constraints.relations import ties
+from constraints.relations.factor_graph import FactorGraph
+from constraints.relations.tied import Layouts, Tied
 from constraints.structure import Structure
-from constraints.tied import Layouts, Tied
-from constraints.translate import Folder, combined, regions_of
 from seqdiff.alphabet import Alphabet
 from seqdiff.errors import ConditionError
 
@@ -121,7 +121,7 @@ def assemble(
 
 def _chain(automaton: Automaton) -> Structure | None:
     """None where every word is accepted, or none is: what is impossible stands in the sets of tokens."""
-    from constraints.chain import Chain
+    from constraints.automata.chain import Chain
 
     trivial = automaton.states == 1 and bool(automaton.accepting[0]) and bool((automaton.delta >= 0).all())
     return None if trivial or automaton.is_empty else Chain(automaton)
@@ -141,8 +141,8 @@ def _check_copies(parts: Asked, read, region: np.ndarray, related: Asked, linked
 
 def _grammar(asked: tuple[Constraint, Path], regular: Asked, read, longest: int, alphabet: Alphabet, budget: Budget):
     """The grammar, intersected with what is regular, which must act on the same positions."""
-    from constraints.grammar import intersect
-    from constraints.grammar_structure import GrammarStructure
+    from constraints.grammars.grammar import intersect
+    from constraints.grammars.grammar_structure import GrammarStructure
 
     c = asked[0]
     grammar = _rules(c, alphabet)
@@ -162,7 +162,7 @@ def _grammar(asked: tuple[Constraint, Path], regular: Asked, read, longest: int,
 @lru_cache(maxsize=32)
 def _rules(c: Constraint, alphabet: Alphabet):
     """The rules of a grammar over the alphabet's tokens."""
-    from constraints.guard import guarded_grammar
+    from constraints.compilation.guard import guarded_grammar
 
     assert isinstance(c, Grammar)
     return guarded_grammar(c.text, alphabet.tokens, c.start)

@@ -19,12 +19,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from constraints.algebra import positions_text
-from constraints.assemble import Syntax
-from constraints.compile import Compiled, compile, top_level
-from constraints.exploration import Budget
-from constraints.expression import And, Constraint, Within
-from constraints.layout import Layout, Span
+from constraints.automata.exploration import Budget
+from constraints.compilation.assemble import Syntax
+from constraints.compilation.compile import Compiled, compile, top_level
+from constraints.compilation.layout import Layout, Span
+from constraints.language.algebra import positions_text
+from constraints.language.expression import And, Constraint, Within
 from constraints.structure import Structure
 from constraints.template import Template
 from seqdiff.alphabet import Alphabet

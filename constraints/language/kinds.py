@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from constraints.algebra import And, Constraint, Not, Or, Within
-from constraints.expression import (
+from constraints.language.algebra import And, Constraint, Not, Or, Within
+from constraints.language.expression import (
     Allow,
     Avoid,
     Ban,

@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from constraints.automaton import Automaton
-from constraints.grammar import Grammar
+from constraints.automata.automaton import Automaton
+from constraints.grammars.grammar import Grammar
 from seqdiff.errors import ConditionError
 
 REMEMBERED = 64
@@ -33,21 +33,21 @@ import sys, types
 sys.path[:] = PATH
 constraints = sys.modules["constraints"] = types.ModuleType("constraints")
 constraints.__path__ = [FOLDER]
-from constraints.guard import serve
+from constraints.compilation.guard import serve
 serve()
 """
 
 
 def guarded_regex(pattern: str, tokens: tuple[str, ...], seconds: float = 1.0, megabytes: int = 256) -> Automaton:
-    """`constraints.regex.regex`, within limits."""
-    return guarded("constraints.regex:regex", pattern, tokens, seconds, megabytes)
+    """`constraints.automata.regex.regex`, within limits."""
+    return guarded("constraints.automata.regex:regex", pattern, tokens, seconds, megabytes)
 
 
 def guarded_grammar(
     text: str, tokens: tuple[str, ...], start: str = "start", seconds: float = 2.0, megabytes: int = 256
 ) -> Grammar:
-    """`constraints.grammar_reader.read_grammar`, within limits."""
-    return guarded("constraints.grammar_reader:read_grammar", text, tokens, seconds, megabytes, Grammar, start=start)
+    """`constraints.grammars.grammar_reader.read_grammar`, within limits."""
+    return guarded("constraints.grammars.grammar_reader:read_grammar", text, tokens, seconds, megabytes, Grammar, start=start)
 
 
 def guarded(
@@ -117,7 +117,8 @@ def _compile(request: dict, seconds: float, result: type) -> Any:
 class _Child:
     def __init__(self):
         self.owner = os.getpid()
-        boot = _BOOT.replace("PATH", repr(sys.path)).replace("FOLDER", repr(os.path.dirname(os.path.abspath(__file__))))
+        package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+        boot = _BOOT.replace("PATH", repr(sys.path)).replace("FOLDER", repr(package))
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         self.process = subprocess.Popen(
             [sys.executable, "-c", boot],

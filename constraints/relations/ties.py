@@ -9,11 +9,12 @@ from itertools import combinations
 
 import torch
 
-from constraints import relations, tied
-from constraints.expression import Constraint, Distinct, Tie
-from constraints.layout import Layout
+from constraints.compilation.layout import Layout
+from constraints.compilation.translate import token_id
+from constraints.language.expression import Constraint, Distinct, Tie
+from constraints.relations import factor_graph as relations
+from constraints.relations import tied
 from constraints.structure import Structure
-from constraints.translate import token_id
 from seqdiff.alphabet import Alphabet
 from seqdiff.errors import ConditionError
 

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from constraints.automaton import Automaton, trimmed
-from constraints.exploration import DEAD, Budget
-from constraints.regular import determinised
+from constraints.automata.automaton import Automaton, trimmed
+from constraints.automata.exploration import DEAD, Budget
+from constraints.automata.regular import determinised
 from seqdiff.errors import ConditionError
 
 _POSITIONS = 2_000  # characters, classes and copies of them under {m,n}

@@ -18,9 +18,9 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from constraints.chain_log import LogChain
-from constraints.chain_steps import Steps
-from constraints.chain_sweep import LOWEST, Masses, Sweep, accepted, backward, gradient, log_z, reachable, usable
+from constraints.automata.chain_log import LogChain
+from constraints.automata.chain_steps import Steps
+from constraints.automata.chain_sweep import LOWEST, Masses, Sweep, accepted, backward, gradient, log_z, reachable, usable
 from seqdiff.draws import categorical
 from seqdiff.errors import ConditionError
 
@@ -31,7 +31,7 @@ class Chain:
     """A `Structure`: rows that an automaton accepts.
 
     Args:
-        automaton: `classes` (G, V), `delta` (S, K), −1 where dead, `start`, `accepting` (S,); see `constraints.automaton`.
+        automaton: `classes` (G, V), `delta` (S, K), −1 where dead, `start`, `accepting` (S,); see `automaton`.
         dtype: float32, or float64 throughout.
     """
 

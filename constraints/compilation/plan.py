@@ -14,13 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from constraints.assemble import Syntax
-from constraints.compile import Compiled, compile, top_level
+from constraints.compilation.assemble import Syntax
+from constraints.compilation.compile import Compiled, compile, top_level
+from constraints.compilation.feasibility import explain, feasible
+from constraints.compilation.layout import Layout
 from constraints.condition import Constrained, Guide
-from constraints.expression import Ban, Constraint, Length, Tie, Within
-from constraints.feasibility import explain, feasible
-from constraints.layout import Layout
-from constraints.motif import Tokens
+from constraints.language.expression import Ban, Constraint, Length, Tie, Within
+from constraints.language.motif import Tokens
 from constraints.template import Canvas, Template
 from constraints.token_sets import TokenSets
 from seqdiff.alphabet import Alphabet

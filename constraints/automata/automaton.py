@@ -14,7 +14,7 @@ from itertools import count
 
 import numpy as np
 
-from constraints.exploration import DEAD, Budget, breadth_first, explore, refined
+from constraints.automata.exploration import DEAD, Budget, breadth_first, explore, refined
 from seqdiff.errors import ConditionError
 
 

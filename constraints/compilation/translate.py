@@ -12,10 +12,10 @@ from itertools import count
 
 import numpy as np
 
-from constraints import regular
-from constraints.automaton import Automaton, everything, product
-from constraints.exploration import DEAD, Budget
-from constraints.expression import (
+from constraints.automata import regular
+from constraints.automata.automaton import Automaton, everything, product
+from constraints.automata.exploration import DEAD, Budget
+from constraints.language.expression import (
     Allow,
     And,
     Avoid,
@@ -35,7 +35,7 @@ from constraints.expression import (
     Within,
     Words,
 )
-from constraints.motif import Motif, Tokens
+from constraints.language.motif import Motif, Tokens
 from seqdiff.alphabet import Alphabet
 from seqdiff.errors import AlphabetError, ConditionError
 
@@ -107,7 +107,7 @@ def leaf(c: Constraint, alphabet: Alphabet, longest: int, budget: Budget) -> Aut
         case Words():
             return regular.words(V, [_encode(word, alphabet, what) for word in c.words])
         case Regex():
-            from constraints.guard import guarded_regex
+            from constraints.compilation.guard import guarded_regex
 
             return guarded_regex(c.pattern, alphabet.tokens)
     raise ConditionError(f"{what}: no automaton is known for it")

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from constraints.json_merge import IGNORED, TYPES, as_list, merge, refuse, same, type_of
+from constraints.grammars.json_merge import IGNORED, TYPES, as_list, merge, refuse, same, type_of
 
 
 @dataclass

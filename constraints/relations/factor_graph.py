@@ -7,7 +7,7 @@ Artificial Intelligence 113, 1999), in an order of small treewidth w: its cost i
 more than a few positions has treewidth k − 1; where nothing else touches its positions it is summed over the sets of positions
 that the tokens so far have filled, 2^k numbers a token. Whatever is too dense for either is refused by name.
 
-Positions are places of the row, so that a graph belongs to one layout; for rows laid out differently see `constraints.tied`.
+Positions are places of the row, so that a graph belongs to one layout; for rows laid out differently see `tied`.
 
 Shapes: R rows, L length, V vocabulary, k positions of a relation, w treewidth.
 """
@@ -19,7 +19,7 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
-from constraints.elimination import (
+from constraints.relations.elimination import (
     MAX_CELLS,
     MAX_DISTINCT,
     AllDifferent,

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import combinations, groupby
 
-from constraints.check_json import accepts
-from constraints.check_regex import matches
-from constraints.expression import (
+from constraints.language.check_json import accepts
+from constraints.language.check_regex import matches
+from constraints.language.expression import (
     ALL,
     Allow,
     And,
@@ -35,7 +35,7 @@ from constraints.expression import (
     Within,
     Words,
 )
-from constraints.motif import Motif
+from constraints.language.motif import Motif
 from seqdiff.alphabet import Alphabet
 from seqdiff.errors import AlphabetError, ConditionError
 

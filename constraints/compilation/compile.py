@@ -21,12 +21,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from constraints import ties
-from constraints.assemble import Asked, Path, Syntax, assemble
-from constraints.automaton import Automaton
-from constraints.check import holds
-from constraints.exploration import Budget
-from constraints.expression import (
+from constraints.automata.automaton import Automaton
+from constraints.automata.exploration import Budget
+from constraints.compilation.assemble import Asked, Path, Syntax, assemble
+from constraints.compilation.layout import Layout
+from constraints.compilation.translate import regions_of, token_ids
+from constraints.language.check import holds
+from constraints.language.expression import (
     CONTEXT_FREE,
     REGULAR,
     RELATION,
@@ -44,12 +45,11 @@ from constraints.expression import (
     Tie,
     Within,
 )
-from constraints.layout import Layout
-from constraints.motif import Tokens
-from constraints.notation import check_size
+from constraints.language.motif import Tokens
+from constraints.language.notation import check_size
+from constraints.relations import ties
 from constraints.structure import Structure
 from constraints.token_sets import TokenSets
-from constraints.translate import regions_of, token_ids
 from seqdiff.alphabet import Alphabet
 from seqdiff.errors import ConditionError
 
@@ -187,7 +187,7 @@ def _language(schema: JsonSchema) -> Constraint:
 
     All of them satisfy the schema, and other spellings of the same values are left out: it may be asked, but not negated.
     """
-    from constraints.json_schema import ROOT, compile_schema
+    from constraints.grammars.json_schema import ROOT, compile_schema
 
     language = compile_schema(schema.schema)
     return Grammar(language.grammar, ROOT) if language.grammar is not None else Regex(language.pattern or "")

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from constraints.condition import Guide
-from constraints.gradients import embedding_gradient
+from constraints.guidance.gradients import embedding_gradient
 from seqdiff.draws import categorical
 from seqdiff.errors import ConditionError
 from seqdiff.noise import Stream, uniform

@@ -17,10 +17,10 @@ import json
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from constraints import json_numbers, json_strings
-from constraints.json_merge import IGNORED, KEYWORDS, TYPES, as_list, merge, refuse, same, type_of
-from constraints.json_parts import EMPTY, NOTHING, Part, Texts, in_turn, one_of, repeated, text, times, word
-from constraints.json_references import Resolver
+from constraints.grammars import json_numbers, json_strings
+from constraints.grammars.json_merge import IGNORED, KEYWORDS, TYPES, as_list, merge, refuse, same, type_of
+from constraints.grammars.json_parts import EMPTY, NOTHING, Part, Texts, in_turn, one_of, repeated, text, times, word
+from constraints.grammars.json_references import Resolver
 from seqdiff.errors import ConditionError
 
 ROOT = "root"
@@ -60,8 +60,8 @@ def compile_schema(schema, spaced: bool = False, depth: int = 1) -> Language:
 
 def read_schema(schema, tokens: tuple[str, ...], spaced: bool = False, depth: int = 1):
     """The token sequences whose text is written for the schema: an Automaton, or a Grammar where it is recursive."""
-    from constraints.grammar_reader import read_grammar
-    from constraints.regex import regex
+    from constraints.automata.regex import regex
+    from constraints.grammars.grammar_reader import read_grammar
 
     language = compile_schema(schema, spaced, depth)
     if language.pattern is not None:

@@ -12,9 +12,9 @@ import json
 import re
 from typing import Any
 
-from constraints.algebra import MOST, NAME, And, Constraint, Not, Or, Within
-from constraints.kinds import CLASSES, KINDS
-from constraints.motif import WORD, Motif, Reader, Tokens, read_motif, read_tokens
+from constraints.language.algebra import MOST, NAME, And, Constraint, Not, Or, Within
+from constraints.language.kinds import CLASSES, KINDS
+from constraints.language.motif import WORD, Motif, Reader, Tokens, read_motif, read_tokens
 from seqdiff.errors import ConditionError
 
 MAX_CHARACTERS, MAX_DEPTH, MAX_SIZE = 50_000, 32, 1_000

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from torch import Tensor
 
-from constraints.algebra import ALL
+from constraints.language.algebra import ALL
 from constraints.template import Canvas
 from seqdiff.errors import ConditionError
 

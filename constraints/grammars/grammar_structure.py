@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from constraints.grammar import Grammar
-from constraints.inside import CELLS, Inside
+from constraints.grammars.grammar import Grammar
+from constraints.grammars.inside import CELLS, Inside
 from seqdiff.draws import categorical
 from seqdiff.errors import ConditionError
 from seqdiff.noise import Stream, uniform

@@ -11,8 +11,8 @@ from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 
-from constraints.automaton import Automaton, trimmed
-from constraints.exploration import DEAD, Budget, explore
+from constraints.automata.automaton import Automaton, trimmed
+from constraints.automata.exploration import DEAD, Budget, explore
 from seqdiff.errors import ConditionError
 
 Pattern = Sequence[Collection[int] | tuple[int, int | None]]

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from constraints import json_strings
+from constraints.grammars import json_strings
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ Shapes: B rows, L length, V vocabulary, K classes, S states.
 import torch
 from torch import Tensor
 
-from constraints.chain_steps import Steps, class_masses
+from constraints.automata.chain_steps import Steps, class_masses
 from seqdiff.draws import categorical
 
 NEVER = -1e30  # log 0, kept finite so that derivatives are; no log-mass comes near it

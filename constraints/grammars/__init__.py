@@ -1,0 +1,1 @@
+"""Context-free languages over tokens: grammars, the inside algorithm, JSON Schema."""

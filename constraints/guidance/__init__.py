@@ -1,0 +1,1 @@
+"""What is wished: guides of the draws, gradients of vectors."""

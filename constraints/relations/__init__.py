@@ -1,0 +1,1 @@
+"""Relations between positions: ties folded into one variable, factor graphs by elimination."""
