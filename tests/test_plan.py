@@ -184,3 +184,13 @@ def test_guidance_to_a_class_reaches_the_draws_and_needs_a_class(model):
     assert sequences(0.0) == [item.sequence for item in design(any_class, checkpoint=model).designs]
     with pytest.raises(ConfigError, match="expected a label to be guided to, got none with guidance 2"):
         DesignSpec("smiles", guidance=2.0)
+
+
+def test_the_syntax_of_a_domain_decides_what_is_possible_and_does_not_weigh():
+    gap, log_mass = Gap(1, 4), log_mass_of(Fixed(), Absorbing(3, Linear()), None)
+    even = Syntax("an even number of B", count(3, {1}, 0, 0) | count(3, {1}, 2, 2) | count(3, {1}, 4, 4))
+    free = plan(Template((gap,)), None, ABC, even, log_mass)
+    torch.testing.assert_close(free.probability, torch.full((4,), 0.25, dtype=torch.float64))
+    asked = plan(Template((gap,), frozenset({2})), parse("count([A], 0)"), ABC, even, log_mass)
+    want = torch.tensor([0, 0.5**2, 0, 0.5**4], dtype=torch.float64)  # no A: Bs and Cs, of which only Bs may stand
+    torch.testing.assert_close(asked.probability, want / want.sum())

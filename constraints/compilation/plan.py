@@ -1,14 +1,16 @@
 """A request made ready for sampling: which gap lengths can be filled, how likely each is, and the condition of each row.
 
 The length of a gap is drawn before anything else, in proportion to π(ℓ) Z_ℓ: its prior times the mass that the model gives to
-what must hold at that length. Z_ℓ is taken at x_T, from one pass over every combination of lengths.
+the constraint at that length. Z_ℓ is taken at x_T, from one pass over every combination of lengths, where positions are still
+independent. That would count a domain's syntax, which the model knows, as ever less likely the longer a row is; so
+syntax and the template's own bans only decide what is possible.
 
 Shapes: n samples, K combinations of gap lengths, L length, V vocabulary.
 """
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -95,11 +97,14 @@ def plan(
         raise explain(whole, alphabet, layouts, syntax=syntax)
     probability = torch.where(possible, prior, 0.0)
     ready = Plan(template, alphabet, tuple(lengths), probability / probability.sum(), compiled, skipped)
-    if log_mass is None or int((probability > 0).sum()) == 1:
+    if log_mass is None or expression is None or int((probability > 0).sum()) == 1:
         return ready
     able = (probability > 0).nonzero().squeeze(-1)
     log_weight = torch.full_like(prior, -math.inf)
-    log_weight[able] = probability[able].log() + log_mass(ready, able)
+    weighed = (
+        ready if syntax is None and whole == expression else replace(ready, compiled=compile(expression, alphabet, layouts))
+    )
+    log_weight[able] = probability[able].log() + log_mass(weighed, able)
     if bool(log_weight.isneginf().all()):  # the model rules out everything that could hold: no length before another
         return ready
     return Plan(template, alphabet, tuple(lengths), torch.softmax(log_weight, -1), compiled, skipped)
