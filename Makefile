@@ -22,10 +22,14 @@ DATA ?= ../shared/data
 verify: $(VENV)/.installed-dev  ## the longer evidence behind docs/results.md; DATA is the folder of the molecules
 	$(BIN)/python -m pytest -n 2
 	$(BIN)/python -m benchmarks.pins --data $(DATA) --designs 10000
+	$(BIN)/python -m benchmarks.pins --data $(DATA) --designs 10000 --syntax
+	$(BIN)/python -m benchmarks.constraints_hold --designs 10000
+	$(BIN)/python -m benchmarks.composition
 	$(BIN)/seqdiff evaluate smiles --n 1000
 
-bench: $(VENV)/.installed-dev  ## sampling speed against the plain way and the floor
+bench: $(VENV)/.installed-dev  ## speed of sampling and cost of constraints against the plain way and the floor
 	$(BIN)/python -m benchmarks.sampling
+	$(BIN)/python -m benchmarks.constraint_cost
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; try: make PYTHON=python3.12 design")'
