@@ -8,6 +8,7 @@ from seqdiff.embedding import EmbeddedProcess
 from seqdiff.errors import ConfigError
 from seqdiff.processes.absorbing import Absorbing
 from seqdiff.processes.base import TokenProcess
+from seqdiff.processes.grid import GridChain
 from seqdiff.processes.uniform import Uniform
 from seqdiff.samplers import ctmc
 from seqdiff.samplers.absorbing import Loop, ancestral, event_driven
@@ -38,6 +39,7 @@ class Sampler:
             "asymptotic" (tends to the model's law with more steps) or "heuristic" (another law, that of its own definition).
         processes: kinds of process it works on.
         summary: one line for people who choose.
+        needs_rate: whether it leaps in continuous time, which a chain on a grid of times does not have.
     """
 
     loop: Callable[..., Loop]
@@ -45,6 +47,10 @@ class Sampler:
     certificate: str
     processes: tuple[type, ...]
     summary: str
+    needs_rate: bool = False
+
+    def works_on(self, process) -> bool:
+        return isinstance(process, self.processes) and not (self.needs_rate and isinstance(process, GridChain))
 
 
 def _first_hitting(state, process, condition, steps=None):
@@ -62,7 +68,9 @@ SAMPLERS = {
     "first-hitting": Sampler(_first_hitting, False, "any-order", MASKED, "one reveal a pass, no discretisation error"),
     "ancestral": Sampler(ancestral, True, "exact", MASKED, "the T-step law, step by step: the reference"),
     "reverse-chain": Sampler(reverse_chain, True, "exact", TOKENS, "the T-step reverse process of any token process"),
-    "tau-leaping": Sampler(ctmc.tau_leaping, True, "asymptotic", TOKENS, "leaps of the reverse rates in continuous time"),
+    "tau-leaping": Sampler(
+        ctmc.tau_leaping, True, "asymptotic", TOKENS, "leaps of the reverse rates in continuous time", needs_rate=True
+    ),
     "flow-euler": Sampler(
         partial(ctmc.tau_leaping, velocity="flow"), True, "asymptotic", MIXTURE, "Euler steps of discrete flow matching"
     ),
@@ -74,7 +82,12 @@ SAMPLERS = {
         "flow matching that also steps back and draws again",
     ),
     "rate-corrector": Sampler(
-        ctmc.predictor_corrector, True, "asymptotic", TOKENS, "leaps, each followed by one that leaves the law where it is"
+        ctmc.predictor_corrector,
+        True,
+        "asymptotic",
+        TOKENS,
+        "leaps, each followed by one that leaves the law where it is",
+        needs_rate=True,
     ),
     "transition-times": Sampler(
         predetermined, True, "heuristic", MIXTURE, "DNDM: a position keeps its noise until its own time; few passes"
@@ -126,7 +139,7 @@ def get_sampler(name: str, process=None) -> Sampler:
     if name not in SAMPLERS:
         raise ConfigError(f"sampler: expected one of {', '.join(SAMPLERS)}; got {name!r}")
     sampler = SAMPLERS[name]
-    if process is not None and not isinstance(process, sampler.processes):
+    if process is not None and not sampler.works_on(process):
         able = ", ".join(samplers_for(process))
         raise ConfigError(f"sampler: {name!r} does not work on the {type(process).__name__} process; expected one of {able}")
     return sampler
@@ -134,4 +147,4 @@ def get_sampler(name: str, process=None) -> Sampler:
 
 def samplers_for(process) -> list[str]:
     """Names of the samplers that work on a process."""
-    return [name for name, sampler in SAMPLERS.items() if isinstance(process, sampler.processes)]
+    return [name for name, sampler in SAMPLERS.items() if sampler.works_on(process)]
