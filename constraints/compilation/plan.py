@@ -9,7 +9,7 @@ Shapes: n samples, K combinations of gap lengths, L length, V vocabulary.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -58,8 +58,8 @@ class Plan:
 
     def condition(self, chosen: Tensor, guide: Guide | None = None, weighted: bool = False) -> Constrained:
         """The Condition of rows of one length whose combinations are `chosen` (B,)."""
-        compiled, length = self.compiled, sum(self.template.length_range[:1])
-        length = len(self.template.canvas(self.lengths[int(chosen[0])], self.alphabet.mask).tokens)
+        compiled = self.compiled
+        length = compiled.layouts[int(chosen[0])].length
         structure = compiled.structure
         if hasattr(structure, "rows"):
             structure = structure.rows(chosen)  # type: ignore[union-attr]
@@ -195,7 +195,3 @@ def log_mass_of(denoiser, process, label: int | None, batch_size: int = 64) -> C
         return out
 
     return log_mass
-
-
-def texts(parts: Sequence[Constraint]) -> tuple[str, ...]:
-    return tuple(str(part) for part in parts)
