@@ -1,0 +1,1 @@
+"""Text: sentences with holes, fields that they tell, and conditions on words."""
