@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from constraints.automata.regex import regex
+from constraints.compilation import child as child_process
 from constraints.compilation import guard
 from constraints.compilation.guard import guarded, guarded_regex
 from constraints.grammars.grammar_reader import read_grammar
@@ -80,14 +81,14 @@ def test_what_takes_too_long_is_ended(compilers, name):
     with pytest.raises(ConditionError, match=f"{name} 'x': compiling it takes more than 0.3 seconds; simplify it or split it"):
         guarded(f"misbehaving:{name}", "x", AB, seconds=0.3)
     assert time.monotonic() - began < 30  # a hang would be 60 seconds, or for ever
-    assert guard._child is None
+    assert guard._worker.child is None
     assert guarded_regex("a", AB, seconds=30).lengths(3) == {1}
 
 
 def test_memory_is_limited(compilers):
     with pytest.raises(ConditionError, match="hoards 'x': compiling it needs more than 256 MB"):
         guarded("misbehaving:hoards", "x", AB, seconds=30, megabytes=256)
-    assert guard._child is None
+    assert guard._worker.child is None
     assert guarded_regex("a", AB, seconds=30).lengths(3) == {1}
 
 
@@ -112,16 +113,16 @@ def test_what_is_printed_does_not_mix_with_the_answer(compilers):
 def test_the_child_is_warm_and_knows_no_torch(compilers):
     first = the_length(guarded("misbehaving:process", "1", AB, seconds=30))
     assert the_length(guarded("misbehaving:process", "2", AB, seconds=30)) == first
-    assert guard._child is not None
-    assert first == guard._child.process.pid % 1000 != os.getpid() % 1000
+    assert guard._worker.child is not None
+    assert first == guard._worker.child.process.pid % 1000 != os.getpid() % 1000
     assert the_length(guarded("misbehaving:modules", "numpy", AB, seconds=30)) == 1
     assert the_length(guarded("misbehaving:modules", "torch", AB, seconds=30)) == 0
 
 
 def test_an_interrupted_request_leaves_no_answer_behind(child, monkeypatch):
     guarded_regex("a", AB, seconds=30)
-    interrupted = guard._child
-    monkeypatch.setattr(guard._Child, "_line", lambda self, until: (_ for _ in ()).throw(KeyboardInterrupt))
+    interrupted = guard._worker.child
+    monkeypatch.setattr(child_process.Child, "_line", lambda self, until: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         guarded_regex("bb", AB, seconds=30)
     monkeypatch.undo()
@@ -153,10 +154,12 @@ def test_the_pathological_pattern_is_refused_in_256_megabytes(child):
 
 
 def test_the_child_ends_with_its_parent():
-    boot = guard._BOOT.replace("PATH", repr(sys.path)).replace("FOLDER", repr(os.path.dirname(guard.__file__)))
+    package = os.path.dirname(os.path.dirname(guard.__file__))
+    boot = child_process._BOOT.format(path=sys.path, folder=package, modules=())
     script = boot.replace(
-        "from constraints.compilation.guard import serve\nserve()",
-        "from constraints.compilation import guard\nguard.guarded_regex('a', ('a',), 30)\nprint(guard._child.process.pid)",
+        "from constraints.compilation.child import serve\nserve(())",
+        "from constraints.compilation import guard\n"
+        "guard.guarded_regex('a', ('a',), 30)\nprint(guard._worker.child.process.pid)",
     )
     done = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=True)
     assert done.stderr == ""
