@@ -116,7 +116,7 @@ def _keywords(entry: dict, label: str) -> Example:
 
 def _opinion(entry: dict, label: str) -> Example:
     text = normal(entry.get("phrase") or entry.get("sentence") or "")
-    return Example(text, (("opinion", OPINION.get(entry["label"], entry["label"])),), label, text)
+    return Example(text, (("opinion", OPINION.get(entry["label"], str(entry["label"]))),), label, text)
 
 
 def _plain(entry: dict, label: str, path: Path) -> Example:

@@ -57,4 +57,3 @@ def parted(tokens: Sequence[str]) -> tuple[list[tuple[str, list[str]]], list[str
             fields.append((token[1:-1], current))
             text = []
     return fields, text
-

@@ -51,11 +51,14 @@ def encode(text: str, alphabet: Alphabet) -> list[int]:
     ids = alphabet.ids
     out: list[int] = []
     for match in WORD.finditer(text):
+        place = match.start()
         for piece in [match[0]] if match[0] in ids else spelled(match[0]):
             if piece not in ids:
-                message = f"text, character {match.start() + 1}: {piece.strip()!r} is not among the model's characters"
-                raise AlphabetError(f"{message}\n  {text}\n  {' ' * match.start()}^")
+                at = place + len(piece) - 1
+                message = f"text, character {at + 1}: {piece.strip()!r} is not among the model's characters"
+                raise AlphabetError(f"{message}\n  {text}\n  {' ' * at}^")
             out.append(ids[piece])
+            place += len(piece)
     return out
 
 
@@ -101,20 +104,18 @@ def alphabet_of(texts: Iterable[str], kind: str = "words", min_count: int = 8, m
 
 
 def train_bpe(texts: Iterable[str], size: int = 4096, markers: Sequence[str] = ()) -> Alphabet:
-    """Byte pairs learned from texts by Hugging Face `tokenizers`: bytes first, then merges in the order in which they were made."""
+    """Byte pairs learned from texts by Hugging Face `tokenizers`: bytes first, then merges in the order of their making."""
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
     learner = Tokenizer(models.BPE())
     learner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    trainer = trainers.BpeTrainer(
-        vocab_size=size - len(markers), initial_alphabet=sorted(_letters()), show_progress=False
-    )
+    trainer = trainers.BpeTrainer(vocab_size=size - len(markers), initial_alphabet=sorted(_letters()), show_progress=False)
     learner.train_from_iterator((" " + normal(text) for text in texts), trainer)
     return Alphabet("text-bpe", (*_by_rank(learner.get_vocab()), *markers))
 
 
 def read_tokenizer(path: str) -> Alphabet:
-    """The alphabet of a `tokenizer.json` of byte-level BPE. Raises ConfigError for another kind, or one that merges otherwise."""
+    """The alphabet of a `tokenizer.json` of byte-level BPE. Raises ConfigError for any other, or one that merges otherwise."""
     from tokenizers import Tokenizer
 
     try:
