@@ -1,12 +1,16 @@
 """Protein designs under constraints, counted by code that shares nothing with the constraints' own.
 
-    python -m benchmarks.protein_designs TASKS.tsv --models protein-small protein-composition protein-random --n 100
+    python -m benchmarks.protein_designs --tasks TASKS.tsv --models protein-small protein-composition protein-random --n 100
+    python -m benchmarks.protein_designs --models random-weights --n 10000 --bound-draws 0
 
 *Scaffolds*: every task of a table (task, motifs parted by |, their starts from 0, range of the whole length) is asked with its
 motifs pinned, the gap between two motifs as it is in nature, no sequon N-X-[ST] outside of the motifs, and the length in its
 range.
 *Everything*: two motifs, gaps of ranges, a total length, no sequon, at most one cysteine, a net charge of +3 to +6 and two like
 chains, in one request.
+
+The model "random-weights" is a network of two layers whose weights are drawn at random and whose logits are scaled up, so that
+its wishes are strong and mean nothing: the worst a denoiser can do to what must hold.
 """
 
 import argparse
@@ -19,10 +23,19 @@ import time
 from pathlib import Path
 from statistics import fmean
 
+import torch
+
 from domains.design import Designs, design
 from domains.protein.constraints import composition, like_chains, net_charge, no_n_glycosylation
 from domains.protein.contig import resolve
+from domains.protein.data import PROTEIN
 from domains.protein.metrics import word_overlap
+from domains.registry import find_model
+from seqdiff.checkpoint import Checkpoint, load_checkpoint
+from seqdiff.denoisers.transformer import Transformer, TransformerConfig
+from seqdiff.processes.absorbing import Absorbing
+from seqdiff.schedules import Linear
+from seqdiff.systems.mdlm import MDLM
 
 CHAIN, LENGTHS = "{5-20}FSDLWKLLP{5-20}EVNKIKSALLSTNKAVVSL{5-20}", (60, 75)
 MOTIFS = ("FSDLWKLLP", "EVNKIKSALLSTNKAVVSL")
@@ -86,36 +99,69 @@ def everything_figures(answer: Designs) -> dict:
     }
 
 
+def random_weights(seed: int, scale: float = 4.0) -> Checkpoint:
+    """A model whose logits, of standard deviation `scale` or so, depend on everything around a position at random."""
+    generator = torch.Generator().manual_seed(seed)
+    network = Transformer(TransformerConfig(len(PROTEIN), width=32, depth=2, heads=2)).requires_grad_(False)
+    for parameter in network.parameters():
+        parameter.copy_(torch.randn(parameter.shape, generator=generator) / (parameter.shape[-1] ** 0.5))
+    network.head.weight.mul_(scale)  # type: ignore[union-attr, operator]
+    return Checkpoint(network.eval(), MDLM(Absorbing(PROTEIN.mask, Linear())), PROTEIN, (), {"all": [0] * 400 + [1]})
+
+
+class Clock:
+    """Seconds inside of a network."""
+
+    def __init__(self, network: torch.nn.Module):
+        self.seconds, self._since = 0.0, 0.0
+        network.register_forward_pre_hook(self._enter)
+        network.register_forward_hook(self._leave)
+
+    def _enter(self, *_) -> None:
+        self._since = time.perf_counter()
+
+    def _leave(self, *_) -> None:
+        self.seconds += time.perf_counter() - self._since
+
+
 def measure(template: str, constraint: str, model: str, figures, options: argparse.Namespace) -> dict:
-    started = time.perf_counter()
-    asked = {"template": template, "constraint": constraint, "model": model, "n": options.n, "seed": options.seed}
-    answer = design(domain="protein", steps=options.steps, particles=options.particles, **asked)
+    checkpoint = random_weights(options.seed) if model == "random-weights" else load_checkpoint(find_model(model, "protein"))
+    clock = Clock(checkpoint.denoiser)
+    asked = {"template": template, "constraint": constraint, "n": options.n, "seed": options.seed, "steps": options.steps}
+    asked |= {"particles": options.particles, "bound_draws": options.bound_draws, "batch_size": options.batch_size}
+    answer = design(domain="protein", checkpoint=checkpoint, **asked)
     free = [float(item.metrics["bound"] or 0) / (int(item.metrics["tokens"] or 0) or 1) for item in answer.designs]
     return {
         "returned": len(answer.designs),
         "valid": sum(item.valid for item in answer.designs),
         **figures(answer),
         "word_overlap": word_overlap(list(dict.fromkeys(item.sequence for item in answer.designs))),
-        "bound_per_token": fmean(free) if free else None,
+        "bound_per_token": fmean(free) if free and options.bound_draws else None,
         "violations": sum(bool(item.certificate.violations) for item in answer.designs),
-        "seconds": round(time.perf_counter() - started, 1),
+        "compile_seconds": answer.timing["load_seconds"],
+        "design_seconds": answer.timing["design_seconds"],
+        "denoiser_seconds": round(clock.seconds, 1),
     }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("tasks", type=Path)
+    parser.add_argument("--tasks", type=Path, help="table of scaffolds; without one, everything alone is asked")
     parser.add_argument("--models", nargs="+", default=["protein-random"])
     parser.add_argument("--n", type=int, default=100)
     parser.add_argument("--steps", type=int, default=128)
     parser.add_argument("--particles", type=int, default=1)
+    parser.add_argument("--bound-draws", type=int, default=8)
+    parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    with options.tasks.open(encoding="utf-8") as file:
-        tasks = list(csv.DictReader(file, delimiter="\t"))
+    tasks: list[dict | None] = [None]
+    if options.tasks:
+        with options.tasks.open(encoding="utf-8") as file:
+            tasks = [*csv.DictReader(file, delimiter="\t"), None]
     found = []
-    for model, task in itertools.product(options.models, [*tasks, None]):
+    for model, task in itertools.product(options.models, tasks):
         name, (template, constraint) = ("everything", everything()) if task is None else (task["task"], scaffold(task))
 
         def figures(answer: Designs, task=task) -> dict:

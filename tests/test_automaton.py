@@ -1,6 +1,7 @@
 """Automata and their builders against enumeration of all words, and against automata-lib."""
 
 import itertools
+import math
 import re
 from fractions import Fraction
 
@@ -16,6 +17,7 @@ from constraints.automata.regular import (
     ends_with,
     exactly,
     length,
+    mismatches,
     runs,
     starts_with,
     weighted_sum,
@@ -312,6 +314,28 @@ def test_runs(tokens, longest):
 )
 def test_word_lists(listed):
     assert language(words(V, listed)) == {tuple(word) for word in listed}
+
+
+@pytest.mark.parametrize(
+    ("reference", "low", "high"),
+    [((), 0, 0), ((0, 1, 1, 2), 0, 1), ((2, 2, 0, 1, 0), 2, 4), ((1, 1, 1), 0, 3), ((0, 2), 2, 2), ((0, 2), 3, 9)],
+)
+def test_distances(reference, low, high):
+    def fits(word):
+        return len(word) == len(reference) and low <= sum(a != b for a, b in zip(word, reference, strict=True)) <= high
+
+    found = mismatches(V, reference, low, high)
+    assert language(found) == such(fits)
+    assert found.is_empty or found.states == fewest_states(found)
+
+
+def test_a_distance_from_a_protein_has_a_state_a_place_and_substitution():
+    reference = np.random.default_rng(0).integers(0, 20, 120).tolist()
+    found = mismatches(22, reference, 0, 5)
+    assert found.states <= 121 * 6 and mismatches(22, reference, 0, 120).states == 121
+    assert found.count_words(120) == sum(math.comb(120, k) * 21**k for k in range(6))
+    with pytest.raises(ConditionError, match="a distance of 100 to 300 from 400 positions needs more than 50,000 states"):
+        mismatches(22, [0, 1] * 200, 100, 300)
 
 
 @pytest.mark.parametrize(

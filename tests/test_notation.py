@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 
 from constraints.language import expression as e
+from constraints.language.distance import Edits, Identity
 from constraints.language.kinds import CLASSES, KINDS
 from constraints.language.motif import Element, Motif, Tokens
 from constraints.language.notation import MAX_DEPTH, check_size, from_json, parse, to_json
@@ -26,6 +27,7 @@ elements = st.builds(
 motifs = st.builds(Motif, st.lists(elements, min_size=1, max_size=4).map(tuple))
 spans = st.tuples(wholes, wholes | st.none()).map(lambda r: r if r[1] is None else tuple(sorted(r)))
 places = st.none() | st.lists(wholes, min_size=1, max_size=6)
+percent = st.integers(0, 100) | st.floats(0, 100)
 numbers = st.floats(-50, 50, allow_nan=False)
 schemas = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | words,
@@ -48,6 +50,8 @@ leaves = st.one_of(
     ),
     st.builds(e.Runs, token_sets, st.integers(1, 9)),
     st.builds(e.Words, st.lists(words, min_size=1, max_size=3)),
+    st.builds(lambda text, r: Edits(text, *r), words.filter(bool), spans),
+    st.builds(lambda text, r: Identity(text, *sorted(r)), words.filter(bool), st.tuples(percent, percent)),
     st.builds(e.Tie, regions, regions, st.none() | st.dictionaries(names, names, max_size=3), st.booleans()),
     st.builds(e.Distinct, st.sets(wholes, min_size=2, max_size=5) | st.sets(regions, min_size=2, max_size=4)),
     st.builds(e.Grammar, words.filter(bool), st.sampled_from(["start", "rule", "a rule"])),
@@ -122,6 +126,9 @@ def test_precedence_and_the_two_notations_of_motifs():
         ("ban([])", "at least one token in the set", 4),
         ("ban([P], 4..2)", "a range of positions with low ≤ high", 9),
         ("contains(C(3,2))", r"expected 0 ≤ low ≤ high", 9),
+        ("edits(MKV, 2..1)", r"edits: expected low ≤ high, got '2..1'", 0),
+        ("identity(MKV, 60..80)", "expected a range of percent such as 60..80%", 14),
+        ("identity(MKV, 60..180%)", "identity: expected percent from 0 to 100, got 180", 0),
         ('regex("A)', "Unterminated string", 6),
         ("regex(A)", "expected a pattern in quotes", 6),
         ("count([C], 0..2, width=3)", "expected 'window'", 17),

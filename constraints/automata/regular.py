@@ -1,4 +1,4 @@
-"""Regular languages over token ids: motifs, counts, windows, lengths, word lists, sums of weights.
+"""Regular languages over token ids: motifs, counts, windows, lengths, word lists, sums of weights, distances.
 
 A *pattern* is a tuple of elements: a set of ids (one position that holds one of them) or a gap (low, high), which is
 low to high positions that hold anything; high None has no end. N-{P}-[ST]-x(2,4)-C over amino acids is
@@ -155,6 +155,36 @@ def weighted_sum(
     at = np.minimum(np.searchsorted(sums, after), len(sums) - 1)
     delta = np.where(sums[at] == after, at, DEAD)
     return trimmed(classes[None], delta, int(np.searchsorted(sums, 0)), (low <= sums) & (sums <= high)).minimal()
+
+
+def mismatches(vocabulary: int, reference: Sequence[int], low: int, high: int, budget: Budget | None = None) -> Automaton:
+    """Rows as long as the reference that are unlike it at low to high positions: the ball, or shell, of the Hamming distance.
+
+    State (i, k): i positions have been read, k of them unlike. δ((i, k), v) = (i + 1, k + 1[v ≠ reference_i]), k ≤ high.
+    """
+    _check_range("mismatches", low, high)
+    L, width = len(reference), min(high, len(reference)) + 1
+    budget = budget or Budget()
+    used = sorted(set(reference))
+    if used and not 0 <= used[0] <= used[-1] < vocabulary:
+        raise ConditionError(f"mismatches: expected token ids in 0 … {vocabulary - 1}, got {used[0]} to {used[-1]}")
+    if (L + 1) * width * (len(used) + 1) > budget.edges:
+        raise ConditionError(
+            f"mismatches: {high} unlike of {L} positions need more than {budget.edges:,} transitions; allow fewer, or "
+            "split the reference over regions"
+        )
+    classes = np.zeros((1, vocabulary), int)
+    classes[0, used] = np.arange(len(used)) + 1
+    read, unlike = np.divmod(np.arange((L + 1) * width), width)
+    asked = np.append(classes[0, list(reference)], 0)[read] if L else np.zeros(width, int)
+    after = unlike[:, None] + (np.arange(len(used) + 1) != asked[:, None])
+    left = L - 1 - read[:, None]
+    after = np.where((after >= low) & (after + left <= high), low, after)  # whatever comes, it holds: one state will do
+    inside = (read[:, None] < L) & (after < width) & (after + left >= low)
+    delta = np.where(inside, (read[:, None] + 1) * width + after, DEAD)
+    found = trimmed(classes, delta, 0, (read == L) & (unlike >= low)).minimal()
+    budget.check(f"a distance of {low} to {high} from {L} positions", found.states)
+    return found
 
 
 def determinised(classes, moves: np.ndarray, start: np.ndarray, accepting: np.ndarray, budget: Budget, what: str) -> Automaton:

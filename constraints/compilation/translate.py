@@ -15,6 +15,7 @@ import numpy as np
 from constraints.automata import regular
 from constraints.automata.automaton import Automaton, everything, product
 from constraints.automata.exploration import DEAD, Budget
+from constraints.language.distance import Edits, Identity
 from constraints.language.expression import (
     Allow,
     And,
@@ -106,6 +107,12 @@ def leaf(c: Constraint, alphabet: Alphabet, longest: int, budget: Budget) -> Aut
             return regular.runs(V, token_ids(c.tokens, alphabet, what), c.most)
         case Words():
             return regular.words(V, [_encode(word, alphabet, what) for word in c.words])
+        case Edits() | Identity():
+            reference = _encode(c.reference, alphabet, what)
+            low, high = c.mismatches(len(reference))
+            if low > high:
+                raise ConditionError(f"{what}: a reference of {len(reference)} tokens cannot be met so; widen the range")
+            return regular.mismatches(V, reference, low, high, budget)
         case Regex():
             from constraints.compilation.guard import guarded_regex
 

@@ -10,6 +10,7 @@ from itertools import combinations, groupby
 
 from constraints.language.check_json import accepts
 from constraints.language.check_regex import matches
+from constraints.language.distance import Edits, Identity
 from constraints.language.expression import (
     ALL,
     Allow,
@@ -94,6 +95,14 @@ class _Row:
                 return all(token not in c.tokens or len(list(run)) <= c.most for token, run in groupby(x))
             case Words():
                 return any(x == _cut(word, self.alphabet) for word in c.words)
+            case Edits() | Identity():
+                reference = _cut(c.reference, self.alphabet) or []
+                if len(x) != len(reference):
+                    return False
+                unlike = sum(a != b for a, b in zip(x, reference, strict=True))
+                if isinstance(c, Edits):
+                    return _in_range(unlike, c.low, c.high)
+                return c.low - 1e-6 <= 100 * (len(x) - unlike) / len(x) <= c.high + 1e-6
             case Tie():
                 a = [self.tokens[i] for i in self.part(c.region_a, places)]
                 b = [self.tokens[i] for i in self.part(c.region_b, places)]

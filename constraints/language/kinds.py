@@ -3,6 +3,7 @@
 from typing import Any
 
 from constraints.language.algebra import And, Constraint, Not, Or, Within
+from constraints.language.distance import Edits, Identity
 from constraints.language.expression import (
     Allow,
     Avoid,
@@ -108,6 +109,18 @@ KINDS: dict[str, dict[str, Any]] = {
         "meaning": "the whole is one of these texts",
         "example": 'words("GSG", "GSGGSG")',
     },
+    "edits": {
+        "kind": "regular",
+        "fields": {"reference": "text", "low": "whole number ≥ 0", "high": "whole number, or null for any"},
+        "meaning": "as long as the reference, and unlike it at so many positions",
+        "example": "edits(MKVLA, 0..2)",
+    },
+    "identity": {
+        "kind": "regular",
+        "fields": {"reference": "text", "low": "percent, 0 to 100", "high": "percent, 0 to 100"},
+        "meaning": "as long as the reference, and like it at so many percent of the positions",
+        "example": "identity(MKVLA, 60..80%)",
+    },
     "tie": {
         "kind": "relation",
         "fields": {
@@ -164,6 +177,6 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 CLASSES: dict[str, type[Constraint]] = {
     c.name: c
-    for c in (Pin, Allow, Ban, Regex, Contains, Avoid, StartsWith, EndsWith, Count, Length, Sum, Runs, Words,
+    for c in (Pin, Allow, Ban, Regex, Contains, Avoid, StartsWith, EndsWith, Count, Length, Sum, Runs, Words, Edits, Identity,
               Tie, Distinct, Grammar, JsonSchema, And, Or, Not, Within)
 }  # fmt: skip

@@ -21,6 +21,7 @@ MAX_CHARACTERS, MAX_DEPTH, MAX_SIZE = 50_000, 32, 1_000
 POSITION = re.compile(r"(\d{1,7})(?:\s*\.\.\s*(\d{1,7}))?")
 RANGE = re.compile(r"(\d{1,7})?\s*(\.\.)?\s*(\d{1,7})?")
 DECIMAL = r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?"
+PERCENT = re.compile(rf"({DECIMAL})(?:\s*\.\.\s*({DECIMAL}))?\s*%")
 DECIMALS = re.compile(rf"({DECIMAL})(?:\s*\.\.\s*({DECIMAL}))?")
 
 
@@ -157,6 +158,16 @@ def _arguments(name: str, reader: Reader) -> dict[str, Any]:
             while reader.take(","):
                 words.append(reader.value("a text in quotes", str))
             return {"words": words}
+        case "edits":
+            reference = _text(reader, WORD, "a reference")
+            comma()
+            low, high = _range(reader)
+            return {"reference": reference, "low": low, "high": high}
+        case "identity":
+            reference = _text(reader, WORD, "a reference")
+            comma()
+            low, high = _percent(reader)
+            return {"reference": reference, "low": low, "high": high}
         case "tie":
             return _tie(reader, comma)
         case "distinct":
@@ -207,6 +218,13 @@ def _decimals(reader: Reader) -> tuple[float, float]:
     found = reader.match(DECIMALS)
     if not found:
         raise reader.error(f"expected a range of numbers such as -2..2, or a number, got {reader.next()}")
+    return float(found[1]), float(found[2] or found[1])
+
+
+def _percent(reader: Reader) -> tuple[float, float]:
+    found = reader.match(PERCENT)
+    if not found:
+        raise reader.error(f"expected a range of percent such as 60..80%, got {reader.next()}")
     return float(found[1]), float(found[2] or found[1])
 
 
