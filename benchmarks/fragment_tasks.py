@@ -2,10 +2,10 @@
 
 The file has, for each drug, the fragments of four tasks. Settings: the model alone (pins, bans and the bonds that were drawn),
 with the syntax, and with eight particles and the wish "valid". Of *n* attempts a drug: valid, molecules with all fragments
-kept; quality, those with QED ≥ 0.6 and SA ≤ 4; lost, molecules that do not fall back into what was drawn. Of the molecules:
-matched, by a substructure match with stereo, each fragment on atoms of its own; unique; diversity, 1 − mean Tanimoto
-similarity of Morgan fingerprints (radius 2, 2,048 bits) over the pairs of different molecules of a drug. Passes: rows that
-went through the network, for each attempt.
+kept; quality, those with QED ≥ 0.6 and SA ≤ 4; lost, molecules that are not returned, because they do not fall back into what
+was drawn. Of the molecules: matched, by a substructure match with stereo, each fragment on atoms of its own; unique; diversity,
+1 − mean Tanimoto similarity of Morgan fingerprints (radius 2, 2,048 bits) over the pairs of different molecules of a drug.
+Passes: rows that went through the network, for each attempt.
 """
 
 import argparse
@@ -17,10 +17,9 @@ from pathlib import Path
 
 import torch
 
+from domains.design import design
 from domains.registry import find_model
 from domains.smiles.fragments import read_fragments
-from domains.smiles.tasks import FragmentTask
-from domains.smiles.tasks_design import design_fragments
 from seqdiff.checkpoint import load_checkpoint
 
 FILE = "molecules/genmol_fragment_tasks_dev.csv"
@@ -95,16 +94,16 @@ def main() -> None:
         for task, column in TASKS.items():
             passes[0], started, by_drug = 0, time.perf_counter(), defaultdict(list)
             for drug in drugs:
-                asked = FragmentTask(task, drug[column])
                 fields = {"n": options.n, "seed": options.seed, "bound_draws": 0, **SETTINGS[setting]}
-                made = design_fragments(asked, checkpoint, **fields)
-                good = [d for d in made.designs if d.metrics["qed"] >= 0.6 and d.metrics["sa"] <= 4]  # type: ignore[operator]
-                different = sorted({str(d.canonical) for d in made.designs})
-                by_drug["valid"].append(len(made.designs) / options.n)
+                made = design(domain="smiles", task=task, template=drug[column], checkpoint=checkpoint, **fields)
+                kept = [d for d in made.designs if d.valid]
+                good = [d for d in kept if d.metrics["qed"] >= 0.6 and d.metrics["sa"] <= 4]  # type: ignore[operator]
+                different = sorted({str(d.canonical) for d in kept})
+                by_drug["valid"].append(len(kept) / options.n)
                 by_drug["quality"].append(len(good) / options.n)
                 by_drug["lost"].append(len(made.lost) / options.n)
-                by_drug["matched"].append(mean(matched(drug[column], str(d.canonical)) for d in made.designs))
-                by_drug["unique"].append(len(different) / len(made.designs) if made.designs else None)
+                by_drug["matched"].append(mean(matched(drug[column], str(d.canonical)) for d in kept))
+                by_drug["unique"].append(len(different) / len(kept) if kept else None)
                 by_drug["diversity"].append(diversity(different))
             seconds, asked_for = time.perf_counter() - started, options.n * len(drugs)
             row = {"setting": setting, "task": task, **{name: mean(values) for name, values in by_drug.items()}}

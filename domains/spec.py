@@ -13,7 +13,7 @@ from seqdiff.samplers.drive import DrawOptions
 from seqdiff.samplers.registry import get_sampler
 from seqdiff.training.config import from_table
 
-LIMITS = {"n": 100_000, "steps": 10_000, "batch_size": 4096, "particles": 1024}
+LIMITS = {"n": 100_000, "steps": 10_000, "batch_size": 4096, "particles": 1024, "templates": 1000}
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,8 @@ class DesignSpec:
     """A request, whatever front end it comes from; `to_dict` and `from_dict` round-trip, so it can be saved and re-run.
 
     Attributes:
-        domain: "smiles".
-        template: text with gaps, None for de novo design.
+        domain: "smiles" or "protein".
+        template: text with gaps, None for de novo design; what is drawn, where there is a task.
         n: number of designs, 1 to 100,000.
         seed: of all noise; the same spec gives the same designs, whatever the batch size.
         sampler: a name of `seqdiff.samplers.registry.SAMPLERS` that works on the process of the model.
@@ -39,6 +39,10 @@ class DesignSpec:
         guidance: γ of classifier-free guidance towards `label`, 0 to 20; 1 is the model's own conditional law, more than 1
             says more than the label does, at twice the passes (p ∝ p_label^γ p_any^{1−γ} at every position).
         bound_draws: Monte Carlo draws of each design's likelihood bound (one pass each); 0 leaves the bound out.
+        task: what is to be done with what is drawn, a name of `domains.smiles.task_names.TASKS`; None for a template.
+        lengths: (low, high) tokens of every gap of a task, None for the task's own.
+        ring_atoms: fewest atoms of a macrocycle's ring, None for the task's own.
+        templates: at most so many ways to write a task, None for the task's own; designs are shared evenly among them.
     """
 
     domain: str
@@ -58,6 +62,10 @@ class DesignSpec:
     wishes: tuple[str, ...] = ()
     particles: int | None = None
     guidance: float = 1.0
+    task: str | None = None
+    lengths: tuple[int, int] | None = None
+    ring_atoms: int | None = None
+    templates: int | None = None
 
     def __post_init__(self):
         if not 0 <= self.bound_draws <= 1000:
@@ -75,9 +83,17 @@ class DesignSpec:
             raise ConfigError(f"guidance: expected 0 to 20, got {self.guidance}")
         if self.guidance != 1 and self.label is None:
             raise ConfigError(f"guidance: expected a label to be guided to, got none with guidance {self.guidance}")
+        self._check_task()
         self.expression()
         get_sampler(self.sampler)
         self.options()
+
+    def _check_task(self) -> None:
+        given = [name for name in ("lengths", "ring_atoms", "templates") if getattr(self, name) is not None]
+        if self.task is None and given:
+            raise ConfigError(f"{given[0]}: is of a task such as linker, and there is none; a template says it in its own text")
+        if self.task is not None and self.template is None:
+            raise ConfigError(f"task: {self.task} needs what is drawn, as the template; got none")
 
     @property
     def cloud(self) -> int:
@@ -92,7 +108,8 @@ class DesignSpec:
         return None if self.constraint is None else parse(self.constraint)
 
     def to_dict(self) -> dict[str, Any]:
-        return dataclasses.asdict(self) | {"wishes": list(self.wishes)}
+        """As JSON and TOML hold it: lists for tuples."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in dataclasses.asdict(self).items()}
 
     @classmethod
     def from_dict(cls, table: dict) -> "DesignSpec":

@@ -15,7 +15,7 @@ from apps.cli.main import main
 from domains.design import DesignSpec, design
 
 TEMPLATE = "CC(=O)N{3-5}C"
-KEYS = ["sequence", "canonical", "valid", "reason", "pins_kept", "pinned_atoms", "metrics", "certificate", "index"]
+KEYS = ["sequence", "canonical", "valid", "reason", "pins_kept", "pinned_atoms", "metrics", "certificate", "index", "template"]
 
 
 @pytest.fixture(scope="module")
@@ -91,12 +91,13 @@ def test_json_is_the_contract(cli, model):
     status, out, err = cli("design", "smiles", TEMPLATE, "--model", model, "--n", 6, "--seed", 3, "--json")
     assert status == 0 and "6/6" in err and out.endswith("}\n") and out.count("\n") == 1
     answer = json.loads(out, parse_constant=lambda name: pytest.fail(name))
-    assert list(answer) == ["designs", "spec", "timing", "complete", "abstained", "summary"] and answer["complete"] is True
+    keys = ["designs", "spec", "timing", "complete", "abstained", "lost", "summary"]
+    assert list(answer) == keys and answer["complete"] is True
     assert DesignSpec.from_dict(answer["spec"]) == DesignSpec("smiles", TEMPLATE, n=6, seed=3, model=model)
     made = design(DesignSpec.from_dict(answer["spec"]))
     assert answer["designs"] == json.loads(json.dumps([item.to_dict() for item in made.designs]))
     for item in answer["designs"]:
-        assert list(item) == KEYS
+        assert list(item) == KEYS and item["template"] == TEMPLATE
         assert item["sequence"].startswith("CC(=O)N") and item["sequence"].endswith("C") and type(item["valid"]) is bool
         assert {"novel", "tokens", "bound", "bound_error"} <= set(item["metrics"])
         assert ({"qed", "sa", "logp", "weight", "rings"} <= set(item["metrics"])) is item["valid"]
@@ -126,6 +127,66 @@ def test_every_option_reaches_the_spec(cli, model):
     status, out, _ = cli("design", "smiles", "--model", model, *words, "--json")
     expected = DesignSpec("smiles", None, 2, 9, "confidence", 7, model, "zinc", 0.5, 0.9, 3)
     assert status == 0 and DesignSpec.from_dict(json.loads(out)["spec"]) == expected
+
+
+JOINT = "[*:1]C(F)CC=O.[*:1]N(C)[*:2]"
+TASK = ("--task", "joint", "--lengths", "1-2", "--templates", "2", "--syntax", "--n", "6")
+
+
+def test_a_task_is_asked_for_by_name_and_drawn_in_the_command_or_in_a_file(cli, model, tmp_path):
+    status, out, err = cli("design", "smiles", JOINT, *TASK, "--model", model, "--json")
+    assert status == 0, err
+    answer = json.loads(out)
+    spec = DesignSpec("smiles", JOINT, n=6, model=model, syntax=True, task="joint", lengths=(1, 2), templates=2)
+    assert DesignSpec.from_dict(answer["spec"]) == spec and answer["spec"]["lengths"] == [1, 2]
+    made = design(spec)
+    assert answer["designs"] == json.loads(json.dumps([item.to_dict() for item in made.designs])) != []
+    assert len({item["template"] for item in answer["designs"]}) == 2 and answer["lost"] == {}
+    (tmp_path / "drawn.smi").write_text(JOINT.replace(".", " first\n") + " second\n")
+    again = cli("design", "smiles", "--source", "drawn.smi", *TASK, "--model", model, "--json")[1]
+    assert json.loads(again)["designs"] == answer["designs"]
+    assert json.loads(again)["spec"] == answer["spec"]  # it holds the text: the file is not needed again
+    table = {key: value for key, value in answer["spec"].items() if value is not None}
+    (tmp_path / "task.toml").write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in table.items()))
+    assert json.loads(cli("design", "smiles", "--spec", "task.toml", "--json")[1])["designs"] == answer["designs"]
+    status, out, _ = cli("design", "smiles", "--spec", "task.toml", "--lengths", "3", "--n", 2)
+    assert status == 0 and "checked afterwards" in out
+
+
+def test_what_is_not_what_was_asked_for_is_said(cli, model):
+    words = ("--task", "macrocycle", "--ring-atoms", "8", "--lengths", "3-5", "--templates", "1", "--syntax", "--n", "30")
+    status, out, err = cli("design", "smiles", "*CCCC*", *words, "--seed", 1, "--model", model)
+    assert status == 0, err
+    assert "of 30 not returned: its ring has" in out and "atoms, fewer than 8" in out
+
+
+def test_the_help_has_a_line_for_each_task(cli):
+    from domains.smiles.task_names import TASKS
+
+    text = " ".join(cli("design", "smiles", "--help")[1].replace("│", " ").split())
+    for name, line in TASKS.items():
+        assert f"{name}: {line}." in text
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["*CC.*C", "--task", "glue"], "task: expected one of linker, decoration"),
+        (["*CC.*C", "--task", "linker", "--lengths", "many"], "lengths: expected a number or a range such as 4-9, got 'many'"),
+        (["*CC.*C", "--task", "linker", "--lengths", "5-3"], "1 ≤ low ≤ high ≤ 500, got [5, 3]"),
+        (["CC{3}", "--lengths", "5"], "lengths: is of a task such as linker"),
+        (["--task", "linker"], "task: linker needs what is drawn, as the template; got none"),
+        (
+            ["*CC.*C", "--task", "linker", "--source", "drawn.smi"],
+            "source: expected what is drawn in drawn.smi or as an argument",
+        ),
+        (["--task", "linker", "--source", "none.sdf"], "source: could not read none.sdf"),
+        (["CC{3}", "--scorer", "dock"], "scorer: expected NAME=URL such as dock=http"),
+        (["CC{3}", "--scorer", "a=http://x/y", "--scorer", "a=http://x/z"], "scorer: expected each name once, got a, a"),
+    ],
+)
+def test_what_is_asked_of_a_task_or_a_scorer_is_checked(cli, model, words, text):
+    refused(cli("design", "smiles", *words, "--model", model, "--json"), text)
 
 
 def test_files_of_every_suffix_are_written(cli, model, tmp_path):

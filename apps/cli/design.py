@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections import Counter
 from pathlib import Path
 
 from rich.console import Console
@@ -9,22 +10,30 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from domains.design import Design, Designs, DesignSpec, design, read_spec
+from domains.design import Designs, DesignSpec, design, read_spec
 from domains.registry import get_domain
+from domains.scorers import scorers
 from seqdiff.errors import ConfigError
 
-SHOWN = 12
+SHOWN = 12  # designs of the table
+LONGEST = 80  # characters of a constraint that the summary repeats; a task's own lists of tokens are longer
 
 
-def run(domain: str, fields: dict, spec_path: Path | None, out: list[Path], as_json: bool) -> None:
-    """Answer a request: options override the spec file, files are written, exit status 130 if it was interrupted."""
+def run(domain: str, given: dict) -> None:
+    """Answer a request: options override the spec file, files are written, exit status 130 if it was interrupted.
+
+    given: options by name, None where one was not given; beside the fields of a spec `spec`, `scorer`, `out` and `json`.
+    """
+    fields, (spec_path, services, out, as_json) = split(given, "spec", "scorer", "out", "json")
     table = read_spec(spec_path) if spec_path else {}
     if table.get("domain", domain) != domain:
         raise ConfigError(f"spec: {spec_path} is for domain {table['domain']!r}, the command for {domain!r}")
     spec = DesignSpec.from_dict({**table, **fields, "domain": domain})
+    out = out or []
     check_outputs(domain, out)
     console = Console(stderr=True)
-    answer = with_progress(spec, console)
+    with scorers(named(services or [])):
+        answer = with_progress(spec, console)
     for path in out:
         get_domain(domain).write(path, answer.designs)
     if as_json:
@@ -37,6 +46,23 @@ def run(domain: str, fields: dict, spec_path: Path | None, out: list[Path], as_j
     if not answer.complete:
         console.print(f"interrupted: kept the {len(answer.designs)} of {spec.n} designs that were done")
         raise SystemExit(130)
+
+
+def split(given: dict, *names: str) -> tuple[dict, list]:
+    """The fields of a spec among the options that were given (not None, nor an empty list), and the options of these names."""
+    fields = {name: value for name, value in given.items() if name not in names and value is not None and value != []}
+    return fields, [given[name] for name in names]
+
+
+def named(services: list[str]) -> dict[str, str]:
+    """NAME=URL, each once, as a table."""
+    pairs = [text.partition("=") for text in services]
+    for text, (name, sign, url) in zip(services, pairs, strict=True):
+        if not (name and sign and url):
+            raise ConfigError(f"scorer: expected NAME=URL such as dock=http://localhost:8000/score, got {text!r}")
+    if len({name for name, _, _ in pairs}) < len(pairs):
+        raise ConfigError(f"scorer: expected each name once, got {', '.join(name for name, _, _ in pairs)}")
+    return {name: url for name, _, url in pairs}
 
 
 def check_outputs(domain: str, out: list[Path]) -> None:
@@ -77,30 +103,32 @@ def with_progress(spec: DesignSpec, console: Console) -> Designs:
 
 
 def document(answer: Designs) -> dict:
-    """The JSON contract: `designs`, `spec`, `timing`, `complete`."""
+    """The JSON contract: `designs`, `spec`, `timing`, `complete`, the places without a design, and counts."""
     return {
         "designs": [item.to_dict() for item in answer.designs],
         "spec": answer.spec.to_dict(),
         "timing": answer.timing,
         "complete": answer.complete,
         "abstained": answer.abstained,
+        "lost": answer.lost,
         "summary": answer.summary,
     }
 
 
 def show(answer: Designs, console: Console) -> None:
-    """A table of the best designs and a summary with its denominators."""
-    columns = get_domain(answer.spec.domain).TABLE_COLUMNS
+    """A table of the best designs, as the domain ranks them, and a summary with its denominators."""
+    domain = get_domain(answer.spec.domain)
     valid = [item for item in answer.designs if item.valid]
     kept = [item for item in valid if item.pins_kept]
     table = Table(show_edge=False, pad_edge=False)
     table.add_column("#", justify="right")
     table.add_column("design", overflow="fold", ratio=1)
-    for name in columns:
+    for name in domain.TABLE_COLUMNS:
         table.add_column(name, justify="right", no_wrap=True)
-    best = sorted(kept or valid, key=lambda item: -float(item.metrics.get("qed") or 0))
+    best = sorted(kept or valid, key=lambda item: domain.rank(item.metrics))
     for item in best[:SHOWN]:
-        table.add_row(str(item.index + 1), escape(item.sequence), *(cell(item, name) for name in columns))
+        cells = (cell(item.metrics.get(name), decimals) for name, decimals in domain.TABLE_COLUMNS.items())
+        table.add_row(str(item.index + 1), escape(item.sequence), *cells)
     if best:
         console.print(table)
     counts = answer.summary
@@ -110,25 +138,33 @@ def show(answer: Designs, console: Console) -> None:
         f"{counts['valid_and_pins_kept']} with all that is pinned kept (of the valid); pinned tokens kept in all",
         highlight=False,
     )
-    if answer.abstained:
-        console.print(
-            f"{counts['abstained']} of {counts['asked']} not returned: none of their {answer.spec.cloud} particles met "
-            f"{' & '.join(answer.spec.wishes) or 'what must hold'}; ask for more particles or less",
-            highlight=False,
-        )
-    held = answer.designs[0].certificate.holds if answer.designs else ()
-    if held:
-        text = f"held in {counts['satisfied']} of {n}, checked afterwards: {' & '.join(held)}"
-        console.print(text, highlight=False, markup=False)
-    console.print(str(answer.designs[0].certificate) if answer.designs else "", style="dim", highlight=False, markup=False)
+    for line in without_design(answer):
+        console.print(line, highlight=False, markup=False)
+    if answer.designs:
+        certificate = answer.designs[0].certificate
+        if held := [part for part in certificate.holds if len(part) <= LONGEST]:
+            more = f" & {len(certificate.holds) - len(held)} more" if len(held) < len(certificate.holds) else ""
+            text = f"held in {counts['satisfied']} of {n}, checked afterwards: {' & '.join(held)}{more}"
+            console.print(text, highlight=False, markup=False)
+        console.print(str(certificate), style="dim", highlight=False, markup=False)
     seconds = answer.timing["design_seconds"]
     console.print(f"{seconds:.1f} s, {answer.timing['designs_per_second']:.1f} designs/s", style="dim", highlight=False)
 
 
-def cell(item: Design, name: str) -> str:
-    value = item.metrics.get(name)
+def without_design(answer: Designs) -> list[str]:
+    """Why some that were asked for are not there, and how many."""
+    lines, asked = [], answer.summary["asked"]
+    if answer.abstained:
+        wanted = " & ".join(answer.spec.wishes) or "what must hold"
+        lines.append(
+            f"{len(answer.abstained)} of {asked} not returned: none of their {answer.spec.cloud} particles met {wanted}; "
+            "ask for more particles or less"
+        )
+    lines += [f"{count} of {asked} not returned: {why}" for why, count in Counter(answer.lost.values()).most_common()]
+    return lines
+
+
+def cell(value: float | bool | None, decimals: int) -> str:
     if value is None:
         return "–"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:.0f}" if name in ("rings", "weight") else f"{value:.2f}"
+    return ("yes" if value else "no") if isinstance(value, bool) else f"{value:.{decimals}f}"

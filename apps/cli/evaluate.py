@@ -6,19 +6,20 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from apps.cli.design import with_progress
+from apps.cli.design import split, with_progress
 from domains.design import DesignSpec
 from domains.registry import find_model, get_domain
 from seqdiff.checkpoint import load_checkpoint
 
 
-def run(domain: str, fields: dict, as_json: bool) -> None:
-    """Draw n samples of each class and print their metrics, side by side."""
-    checkpoint = load_checkpoint(find_model(fields["model"], domain))
+def run(domain: str, given: dict) -> None:
+    """Draw n samples of each class and print their metrics, side by side. given: options by name, None where not given."""
+    fields, (as_json,) = split(given, "json")
+    checkpoint = load_checkpoint(find_model(fields.get("model"), domain))
     console = Console(stderr=True)
     results, specs, timing = {}, {}, {}
     for label in checkpoint.label_names or (None,):
-        spec = DesignSpec(domain=domain, label=label, **fields)
+        spec = DesignSpec.from_dict({**fields, "domain": domain, "label": label})
         answer = with_progress(spec, console)
         if not answer.complete:
             raise KeyboardInterrupt

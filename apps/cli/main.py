@@ -6,8 +6,16 @@ from typing import Annotated
 
 import typer
 
+from domains.smiles.task_names import TASKS
+
+
+def listed(table: dict[str, str]) -> str:
+    """Names with a line each, for a help text."""
+    return "".join(f"\n\n{name}: {line}." for name, line in table.items())
+
+
 app = typer.Typer(
-    help="Designs structured sequences by diffusion: fills the holes of a molecule while what you pinned stays.",
+    help="Designs structured sequences by diffusion: fills the holes of a molecule or a protein while what you pinned stays.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
@@ -19,77 +27,84 @@ app.add_typer(design_app, name="design")
 app.add_typer(evaluate_app, name="evaluate")
 
 N = Annotated[int | None, typer.Option("--n", help="Number of designs.", show_default="64")]
+Samples = Annotated[int, typer.Option("--n", help="Samples of each class.")]
 Seed = Annotated[int | None, typer.Option(help="Of all noise; the same seed gives the same designs.", show_default="0")]
 Steps = Annotated[int | None, typer.Option(help="T, steps of the reverse process.", show_default="128")]
 SamplerName = Annotated[
     str | None,
     typer.Option(
-        "--sampler",
-        help="event-driven, first-hitting, remasking, …; see docs/samplers.md.",
-        show_default="event-driven",
+        "--sampler", help="event-driven, first-hitting, remasking, …; see docs/samplers.md.", show_default="event-driven"
     ),
 ]
 Model = Annotated[str | None, typer.Option(help="Bundled name, or path of a checkpoint folder (with a slash).")]
 Class = Annotated[str | None, typer.Option("--class", help="Class of the model to draw from, such as zinc or chembl.")]
+Temperature = Annotated[float | None, typer.Option(help="Below 1 sharpens p(x0 | x_t).", show_default="1.0")]
+TopP = Annotated[float | None, typer.Option(help="Nucleus of each draw.", show_default="1.0")]
+BatchSize = Annotated[int | None, typer.Option(help="Rows in one pass.", show_default="64")]
+Syntax = Annotated[
+    bool | None, typer.Option("--syntax/--no-syntax", help="Hold the syntax of SMILES by construction.", show_default="off")
+]
+Particles = Annotated[int | None, typer.Option(help="Particles that a design is chosen from.", show_default="1, with wishes 8")]
+Guidance = Annotated[float | None, typer.Option(help="Strength of classifier-free guidance to --class.", show_default="1.0")]
+Scorers = Annotated[
+    list[str] | None,
+    typer.Option("--scorer", help='NAME=URL of a service that scores, for "score NAME >= 0.5"; may be repeated.'),
+]
+Spec = Annotated[Path | None, typer.Option(help="TOML file with these fields; options override it.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else there.")]
 
 
-@design_app.command("smiles", epilog='Example: seqdiff design smiles "CC(=O)N{4-9}c1ccc(F)cc1" --n 32 --out designs.csv')
+def _constraint(example: str, page: str):
+    return typer.Option(help=f'What must hold, e.g. "{example}" (docs/{page}.md).')
+
+
+def _wishes(examples: str):
+    return typer.Option("--wish", help=f"What is wished: {examples}; may be repeated.")
+
+
+def _out(suffixes: str):
+    return typer.Option(help=f"File to write, by suffix: {suffixes}; may be repeated.")
+
+
+@design_app.command(
+    "smiles",
+    epilog='Example: seqdiff design smiles "CC(=O)N{4-9}c1ccc(F)cc1" --n 32 --out designs.csv\n\n'
+    'seqdiff design smiles --task linker "[*:1]N1CCCC1.[*:2]c1ccc2c(c1)OCCO2" --wish valid',
+)
 def design_smiles(
     template: Annotated[
-        str | None, typer.Argument(help="SMILES with gaps {n} or {a-b}; the rest is pinned. None: free design.")
+        str | None,
+        typer.Argument(help="SMILES with gaps {n} or {a-b}; the rest is pinned. With --task what is drawn. None: free design."),
     ] = None,
+    task: Annotated[str | None, typer.Option(help="What is done with the fragments that are drawn." + listed(TASKS))] = None,
+    source: Annotated[Path | None, typer.Option(help="File of what is drawn for --task: .sdf, .mol or .smi.")] = None,
+    lengths: Annotated[str | None, typer.Option(help="Tokens of every gap of a task, e.g. 4-9.")] = None,
+    ring_atoms: Annotated[int | None, typer.Option(help="Fewest atoms of a macrocycle's ring.", show_default="12")] = None,
+    templates: Annotated[int | None, typer.Option(help="At most so many ways to write a task.")] = None,
     n: N = None,
     seed: Seed = None,
     steps: Steps = None,
     sampler: SamplerName = None,
     model: Model = None,
     label: Class = None,
-    temperature: Annotated[float | None, typer.Option(help="Below 1 sharpens p(x0 | x_t).", show_default="1.0")] = None,
-    top_p: Annotated[float | None, typer.Option(help="Nucleus of each draw.", show_default="1.0")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Rows in one pass.", show_default="64")] = None,
-    constraint: Annotated[
-        str | None, typer.Option(help='What must hold, e.g. "count([F Cl Br], 1..2) & avoid(O-O)" (docs/constraints.md).')
-    ] = None,
-    syntax: Annotated[
-        bool | None, typer.Option("--syntax/--no-syntax", help="Hold the syntax of SMILES by construction.", show_default="off")
-    ] = None,
-    wish: Annotated[
-        list[str] | None, typer.Option(help='What is wished: "valid", "qed >= 0.8", "2 <= logp <= 3"; may be repeated.')
-    ] = None,
-    particles: Annotated[
-        int | None, typer.Option(help="Particles that a design is chosen from.", show_default="1, with wishes 8")
-    ] = None,
-    guidance: Annotated[
-        float | None, typer.Option(help="Strength of classifier-free guidance to --class.", show_default="1.0")
-    ] = None,
-    spec: Annotated[Path | None, typer.Option(help="TOML file with these fields; options override it.")] = None,
-    out: Annotated[
-        list[Path] | None, typer.Option(help="File to write, by suffix: .csv .smi .sdf .jsonl .png; may be repeated.")
-    ] = None,
+    temperature: Temperature = None,
+    top_p: TopP = None,
+    batch_size: BatchSize = None,
+    constraint: Annotated[str | None, _constraint("count([F Cl Br], 1..2) & avoid(O-O)", "constraints")] = None,
+    syntax: Syntax = None,
+    wishes: Annotated[list[str] | None, _wishes('"valid", "qed >= 0.8", "2 <= logp <= 3"')] = None,
+    scorer: Scorers = None,
+    particles: Particles = None,
+    guidance: Guidance = None,
+    spec: Spec = None,
+    out: Annotated[list[Path] | None, _out(".csv .smi .sdf .jsonl .png")] = None,
     json: Json = False,
 ):
-    """Design molecules around what is pinned in TEMPLATE."""
-    from apps.cli.design import run
+    """Design molecules around what is pinned in TEMPLATE, or from the fragments of a task."""
+    given = dict(locals())
+    from apps.cli.smiles import run
 
-    fields = {
-        "template": template,
-        "n": n,
-        "seed": seed,
-        "steps": steps,
-        "sampler": sampler,
-        "model": model,
-        "label": label,
-        "temperature": temperature,
-        "top_p": top_p,
-        "batch_size": batch_size,
-        "constraint": constraint,
-        "syntax": syntax,
-        "wishes": wish or None,
-        "particles": particles,
-        "guidance": guidance,
-    }
-    run("smiles", {key: value for key, value in fields.items() if value is not None}, spec, out or [], json)
+    run(given)
 
 
 @design_app.command(
@@ -110,86 +125,59 @@ def design_protein(
     sampler: SamplerName = None,
     model: Model = None,
     label: Class = None,
-    temperature: Annotated[float | None, typer.Option(help="Below 1 sharpens p(x0 | x_t).", show_default="1.0")] = None,
-    top_p: Annotated[float | None, typer.Option(help="Nucleus of each draw.", show_default="1.0")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Rows in one pass.", show_default="64")] = None,
-    constraint: Annotated[
-        str | None, typer.Option(help='What must hold, e.g. "avoid(N-[^P]-[ST]) & count([C], 0..1)" (docs/proteins.md).')
-    ] = None,
-    wish: Annotated[
-        list[str] | None, typer.Option(help='What is wished: "charge >= 3", "instability <= 40"; may be repeated.')
-    ] = None,
-    particles: Annotated[
-        int | None, typer.Option(help="Particles that a design is chosen from.", show_default="1, with wishes 8")
-    ] = None,
-    spec: Annotated[Path | None, typer.Option(help="TOML file with these fields; options override it.")] = None,
-    out: Annotated[
-        list[Path] | None, typer.Option(help="File to write, by suffix: .fasta .csv .jsonl .png (logo); may be repeated.")
-    ] = None,
+    temperature: Temperature = None,
+    top_p: TopP = None,
+    batch_size: BatchSize = None,
+    constraint: Annotated[str | None, _constraint("avoid(N-[^P]-[ST]) & count([C], 0..1)", "proteins")] = None,
+    wishes: Annotated[list[str] | None, _wishes('"charge >= 3", "instability <= 40"')] = None,
+    scorer: Scorers = None,
+    particles: Particles = None,
+    spec: Spec = None,
+    out: Annotated[list[Path] | None, _out(".fasta .csv .jsonl .png (logo)")] = None,
     json: Json = False,
 ):
     """Design proteins around what TEMPLATE pins."""
+    given = dict(locals())
     from apps.cli.protein import run
 
-    fields = {
-        "template": template,
-        "n": n,
-        "seed": seed,
-        "steps": steps,
-        "sampler": sampler,
-        "model": model,
-        "label": label,
-        "temperature": temperature,
-        "top_p": top_p,
-        "batch_size": batch_size,
-        "constraint": constraint,
-        "wishes": wish or None,
-        "particles": particles,
-    }
-    given = {key: value for key, value in fields.items() if value is not None}
-    run(given, source, numbering, copies, charge, spec, out or [], json)
+    run(given)
 
 
 @evaluate_app.command("smiles", epilog="Example: seqdiff evaluate smiles --n 1000 --json")
 def evaluate_smiles(
     model: Model = None,
-    n: Annotated[int, typer.Option("--n", help="Samples of each class.")] = 1000,
-    seed: Annotated[int, typer.Option(help="Of all noise.")] = 0,
+    n: Samples = 1000,
+    seed: Seed = None,
     steps: Steps = None,
     sampler: SamplerName = None,
-    temperature: Annotated[float, typer.Option(help="Below 1 sharpens p(x0 | x_t).")] = 1.0,
-    syntax: Annotated[bool, typer.Option("--syntax/--no-syntax", help="Hold the syntax of SMILES by construction.")] = False,
-    wish: Annotated[list[str] | None, typer.Option(help='What is wished: "valid", "qed >= 0.8"; may be repeated.')] = None,
-    particles: Annotated[
-        int | None, typer.Option(help="Particles that a design is chosen from.", show_default="1, with wishes 8")
-    ] = None,
+    temperature: Temperature = None,
+    syntax: Syntax = None,
+    wishes: Annotated[list[str] | None, _wishes('"valid", "qed >= 0.8"')] = None,
+    particles: Particles = None,
     json: Json = False,
 ):
     """Draw free molecules from MODEL, class by class, and measure them."""
+    given = dict(locals())
     from apps.cli.evaluate import run
 
-    fields = {"model": model, "n": n, "seed": seed, "temperature": temperature}
-    fields |= {"steps": steps or 128, "sampler": sampler or "event-driven"}
-    fields |= {"syntax": syntax, "wishes": tuple(wish or ()), "particles": particles}
-    run("smiles", fields, json)
+    run("smiles", given)
 
 
 @evaluate_app.command("protein", epilog="Example: seqdiff evaluate protein --n 200 --json")
 def evaluate_protein(
     model: Model = None,
-    n: Annotated[int, typer.Option("--n", help="Samples of each class.")] = 200,
-    seed: Annotated[int, typer.Option(help="Of all noise.")] = 0,
+    n: Samples = 200,
+    seed: Seed = None,
     steps: Steps = None,
     sampler: SamplerName = None,
-    temperature: Annotated[float, typer.Option(help="Below 1 sharpens p(x0 | x_t).")] = 1.0,
+    temperature: Temperature = None,
     json: Json = False,
 ):
     """Draw free proteins from MODEL, class by class, and measure them."""
+    given = dict(locals())
     from apps.cli.evaluate import run
 
-    fields = {"model": model, "n": n, "seed": seed, "temperature": temperature}
-    fields |= {"steps": steps or 128, "sampler": sampler or "event-driven"}
-    run("protein", fields, json)
+    run("protein", given)
 
 
 @app.command(epilog="Example: seqdiff train smiles-small.toml --out runs/mine; the same command again goes on.")

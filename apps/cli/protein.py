@@ -1,7 +1,5 @@
 """`seqdiff design protein`: contigs and selections resolved over their structure, then the request of every domain."""
 
-from pathlib import Path
-
 from rich.console import Console
 
 from apps.cli.design import run as run_design
@@ -13,18 +11,10 @@ from domains.spec import read_spec
 from seqdiff.errors import ConfigError
 
 
-def run(
-    fields: dict,
-    source: Path | None,
-    numbering: str,
-    copies: int,
-    charge: str | None,
-    spec_path: Path | None,
-    out: list[Path],
-    as_json: bool,
-) -> None:
+def run(given: dict) -> None:
     """Answer a request. What a contig took from the structure is said on stderr, and the spec holds the resolved template."""
-    asked = {**(read_spec(spec_path) if spec_path else {}), **fields}
+    source, numbering, copies, charge = (given.pop(name) for name in ("source", "numbering", "copies", "charge"))
+    asked = {**(read_spec(given["spec"]) if given["spec"] else {}), **{k: v for k, v in given.items() if v is not None}}
     text, held = asked.get("template"), [asked["constraint"]] if asked.get("constraint") else []
     if source is not None and (text is None or not is_contig(text)):
         raise ConfigError(f"source: expected a contig or a selection that says what to take from {source}, got {text!r}")
@@ -41,7 +31,7 @@ def run(
         net = charge_range(charge)
         held.append(str(net if copies == 1 else net.within("chain1")))
     if text is not None:
-        fields = {**fields, "template": text}
+        given["template"] = text
     if held:
-        fields = {**fields, "constraint": held[0] if len(held) == 1 else " & ".join(f"({part})" for part in held)}
-    run_design("protein", fields, spec_path, out, as_json)
+        given["constraint"] = held[0] if len(held) == 1 else " & ".join(f"({part})" for part in held)
+    run_design("protein", given)

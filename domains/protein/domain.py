@@ -1,6 +1,7 @@
-"""The protein domain as `domains.design` sees it: `template`, `finish`, `write`, `encode_training_data`, `evaluate`."""
+"""The protein domain as `domains.design` sees it: `templates`, `finish`, `write`, `encode_training_data`, `evaluate`."""
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,8 @@ import numpy as np
 from constraints.template import Canvas, Template
 from domains.protein.data import BREAK, JOINED, Source, encode_files
 from domains.protein.template import parse_template
+from domains.spec import DesignSpec
+from domains.variant import Variant
 from seqdiff.alphabet import Alphabet
 from seqdiff.checkpoint import Checkpoint
 from seqdiff.errors import ConfigError
@@ -15,12 +18,21 @@ from seqdiff.training.config import from_table
 from seqdiff.training.data import EncodedData
 
 SUFFIXES = (".csv", ".fasta", ".jsonl", ".png")
-TABLE_COLUMNS = ("length", "charge", "pi", "gravy", "instability", "novel", "bound")
+TABLE_COLUMNS = {"length": 0, "charge": 2, "pi": 2, "gravy": 2, "instability": 2, "novel": 0, "bound": 2}  # metric → decimals
 
 
-def template(text: str, alphabet: Alphabet) -> Template:
-    """Read a template text. Raises TemplateError with the place marked."""
-    return parse_template(text, alphabet)
+def rank(metrics: dict) -> float:
+    """Where a design stands in a table, smallest first: by the bound on −log p of a residue, where there is one."""
+    bound = metrics.get("bound")
+    return math.inf if bound is None else bound / metrics["tokens"]
+
+
+def templates(spec: DesignSpec, alphabet: Alphabet) -> list[Variant]:
+    """The template of a request, read. Raises TemplateError with the place marked, ConfigError for a task."""
+    if spec.task is not None:
+        raise ConfigError(f"task: proteins have none, got {spec.task!r}; a template or a contig says what stays")
+    assert spec.template is not None  # a free design has no template to be read
+    return [Variant(spec.template, parse_template(spec.template, alphabet))]
 
 
 def syntax(alphabet: Alphabet, template: Template):

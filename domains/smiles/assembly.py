@@ -162,7 +162,18 @@ def writings(
     atoms = sorted((atom for atom in hollow.GetAtoms() if not _is_hole(atom)), key=lambda atom: atom.GetDegree())
     texts = dict.fromkeys(Chem.MolToSmiles(hollow, rootedAtAtom=atom.GetIdx()) for atom in atoms[:MOST_ROOTS])
     ordered = sorted(texts, key=lambda text: (text.count("("), len({t for t in tokenize(text) if is_ring_label(t)}), text))
-    return [_writing(text, ranges, further, pool, ring) for text in ordered[:most]]
+    found: list[Writing] = []
+    trouble = None
+    for text in ordered:
+        try:
+            found.append(_writing(text, ranges, further, pool, ring))
+        except TemplateError as error:  # too many rings open at once, which need not be so in another text
+            trouble = error
+        if len(found) == most:
+            break
+    if trouble is not None and not found:
+        raise trouble
+    return found
 
 
 def drawn(fragments: Sequence[Fragment], holes: Sequence[Iterable[int]]) -> list[str]:

@@ -74,3 +74,44 @@ def _pieces(molecule, owner: list[int], named: bool) -> list[str]:
             Chem.SanitizeMol(piece)
             out.append(Chem.MolToSmiles(piece))
     return sorted(out)
+
+
+def bridged_ring(tokens: Sequence[str], gap: Sequence[int]) -> int:
+    """Atoms of the smallest ring through both bonds between the pinned fragment and what bridges it.
+
+    gap: of each token the gap it belongs to, −1 where it is pinned. The molecule is one that keeps its fragment.
+    """
+    molecule, owner = _with_owners(tokens, gap)
+    ends = [
+        (a, b)
+        for a, b in ((bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()) for bond in molecule.GetBonds())
+        if (owner[a] < 0) != (owner[b] < 0)
+    ]
+    anchors = [a if owner[a] < 0 else b for a, b in ends]
+    inside = [b if owner[a] < 0 else a for a, b in ends]
+    return _path(molecule, owner, anchors, pinned=True) + _path(molecule, owner, inside, pinned=False)
+
+
+def rings_of_gaps(tokens: Sequence[str], gap: Sequence[int]) -> int:
+    """How many rings have no pinned atom."""
+    from rdkit import Chem
+
+    molecule, owner = _with_owners(tokens, gap)
+    return sum(all(owner[i] >= 0 for i in ring) for ring in Chem.GetSymmSSSR(molecule))
+
+
+def _with_owners(tokens: Sequence[str], gap: Sequence[int]):
+    """The molecule as written, and of each atom the gap it belongs to."""
+    from rdkit import Chem
+
+    molecule = Chem.MolFromSmiles("".join(tokens), sanitize=False)
+    return molecule, [g for token, g in zip(tokens, gap, strict=True) if is_atom(token)]
+
+
+def _path(molecule, owner: list[int], ends: list[int], pinned: bool) -> int:
+    """Atoms of the shortest path between two atoms, both counted, that stays among the pinned atoms or among the others."""
+    import networkx as nx
+
+    bonds = ((bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()) for bond in molecule.GetBonds())
+    graph = nx.Graph([(a, b) for a, b in bonds if (owner[a] < 0) == (owner[b] < 0) == pinned])
+    return 1 if ends[0] == ends[1] else len(nx.shortest_path(graph, ends[0], ends[1]))

@@ -1,4 +1,4 @@
-"""The molecule domain as `domains.design` sees it: `template`, `finish`, `write`, `encode_training_data`, `evaluate`."""
+"""The molecule domain as `domains.design` sees it: `templates`, `finish`, `write`, `encode_training_data`, `evaluate`."""
 
 from pathlib import Path
 
@@ -7,6 +7,8 @@ from constraints.template import Canvas, Template
 from domains.smiles.data import Source, encode_files
 from domains.smiles.pins import pinned_atoms, pins_kept
 from domains.smiles.template import parse_template
+from domains.spec import DesignSpec
+from domains.variant import Variant
 from seqdiff.alphabet import Alphabet
 from seqdiff.checkpoint import Checkpoint
 from seqdiff.errors import ConfigError
@@ -14,12 +16,22 @@ from seqdiff.training.config import from_table
 from seqdiff.training.data import EncodedData
 
 SUFFIXES = (".csv", ".smi", ".sdf", ".jsonl", ".png")
-TABLE_COLUMNS = ("qed", "sa", "logp", "weight", "rings", "novel", "bound")
+TABLE_COLUMNS = {"qed": 2, "sa": 2, "logp": 2, "weight": 0, "rings": 0, "novel": 0, "bound": 2}  # metric → decimals
 
 
-def template(text: str, alphabet: Alphabet) -> Template:
-    """Read a template text. Raises TemplateError with the place marked."""
-    return parse_template(text, alphabet)
+def rank(metrics: dict) -> float:
+    """Where a design stands in a table, smallest first: by QED, highest first."""
+    return -float(metrics.get("qed") or 0)
+
+
+def templates(spec: DesignSpec, alphabet: Alphabet) -> list[Variant]:
+    """The template of a request, or the ways to write its task. Raises TemplateError with the place marked."""
+    if spec.task is None:
+        assert spec.template is not None  # a free design has no template to be read
+        return [Variant(spec.template, parse_template(spec.template, alphabet))]
+    from domains.smiles.tasks_design import variants
+
+    return variants(spec, alphabet)
 
 
 def syntax(alphabet: Alphabet, template: Template) -> Syntax:

@@ -1,12 +1,4 @@
-"""Fragment-constrained design: from a task and what was drawn to templates.
-
-    linker           fragments are joined: two by a linker, more by one core, those with two points in a chain
-    decoration       every point of one scaffold grows
-    extension        one fragment grows at its one point
-    superstructure   a molecule without points is kept as it is, and grows at one or two of its hydrogens
-    morphing         as linker, and what joins must hold a ring
-    macrocycle       two points of one fragment are joined
-    joint            points with equal labels are joined, or the fragments in a chain; every other point grows
+"""Fragment-constrained design: from a task (`task_names.TASKS`) and what was drawn to templates.
 
 Lengths in tokens are those of pieces cut from 2,500 molecules of ZINC250k at single bonds outside of rings: between two cuts
 with at least five heavy atoms on either side (median 6, 90 % up to 19; 27 % are below 4, where there is hardly anything to
@@ -23,11 +15,11 @@ from dataclasses import dataclass
 from domains.smiles.assembly import Range, Writing, drawn, joined, writings
 from domains.smiles.fragments import Fragment, check_size, read_here
 from domains.smiles.fragments_worker import limited
+from domains.smiles.task_names import TASKS
 from domains.smiles.tokens import is_ring_label, tokenize
 from seqdiff.alphabet import Alphabet
 from seqdiff.errors import ConfigError, TemplateError
 
-KINDS = ("linker", "decoration", "extension", "superstructure", "morphing", "macrocycle", "joint")
 LINKER, ARM = Range(4, 19), Range(1, 17)
 # Tokens of a fragment up to → the 10 % and 90 % quantiles of what it lacks to a molecule, at least 3
 GROWTH = ((10, 18, 39), (15, 13, 35), (20, 9, 29), (25, 3, 25), (30, 3, 20), (40, 3, 14), (10**9, 3, 8))
@@ -40,10 +32,10 @@ class FragmentTask:
     """What is asked of what was drawn.
 
     Attributes:
-        kind: one of KINDS.
+        kind: a name of TASKS.
         drawn: fragments, in any form that `read_fragments` reads.
         lengths: (low, high) tokens of every gap, None for the task's own.
-        ring_atoms: smallest ring of a macrocycle.
+        ring_atoms: fewest atoms of a macrocycle's ring, None for RING.
         templates: at most so many ways to write it, None for 4 (12 places of growth for a superstructure); designs are shared
             evenly among them.
     """
@@ -51,16 +43,22 @@ class FragmentTask:
     kind: str
     drawn: str
     lengths: tuple[int, int] | None = None
-    ring_atoms: int = RING
+    ring_atoms: int | None = None
     templates: int | None = None
 
     def __post_init__(self):
-        if self.kind not in KINDS:
-            raise ConfigError(f"task: expected one of {', '.join(KINDS)}; got {self.kind!r}")
-        if self.lengths is not None and not 1 <= self.lengths[0] <= self.lengths[1] <= 500:
-            raise ConfigError(f"task lengths: expected 1 ≤ low ≤ high ≤ 500, got {self.lengths}")
-        if self.most < 1 or self.ring_atoms < 3:
+        if self.kind not in TASKS:
+            raise ConfigError(f"task: expected one of {', '.join(TASKS)}; got {self.kind!r}")
+        if self.lengths is not None and not (len(self.lengths) == 2 and 1 <= self.lengths[0] <= self.lengths[1] <= 500):
+            raise ConfigError(f"task lengths: expected two numbers, 1 ≤ low ≤ high ≤ 500, got {list(self.lengths)}")
+        if self.ring_atoms is not None and self.kind != "macrocycle":
+            raise ConfigError(f"ring_atoms: is of the task macrocycle, got it with {self.kind}; leave it out")
+        if self.most < 1 or self.ring < 3:
             raise ConfigError("task: expected at least one template and a ring of at least 3 atoms")
+
+    @property
+    def ring(self) -> int:
+        return RING if self.ring_atoms is None else self.ring_atoms
 
     @property
     def most(self) -> int:
@@ -147,7 +145,7 @@ def _macrocycle(fragments: Sequence[Fragment], task: FragmentTask) -> list[Arran
     molecule = Chem.MolFromSmiles(fragments[0].smiles)
     ends = [atom.GetIdx() for atom in molecule.GetAtoms() if atom.GetAtomicNum() == 0]
     within = len(Chem.GetShortestPath(molecule, *ends)) - 2
-    low = max(2, task.ring_atoms - within)
+    low = max(2, task.ring - within)
     return [([(1, 2)], [Range(low, low + 10)])]
 
 

@@ -14,12 +14,17 @@ import torch
 from rdkit import Chem
 from tiny_model import tiny_checkpoint
 
+from constraints.compilation.plan import plan
+from constraints.language.notation import parse
+from domains.design import Designs, DesignSpec, design, design_batches
+from domains.request import prepare
 from domains.smiles.assembly import relabelled
-from domains.smiles.assembly_check import pieces
+from domains.smiles.assembly_check import bridged_ring, pieces
 from domains.smiles.domain import syntax
 from domains.smiles.fragments import read_fragments
-from domains.smiles.tasks import KINDS, FragmentTask, task_templates
-from domains.smiles.tasks_design import design_fragments, plan_of
+from domains.smiles.task_names import TASKS
+from domains.smiles.tasks import FragmentTask, task_templates
+from domains.smiles.tasks_design import read_drawn, refusal, variants
 from domains.smiles.template import GAP, parse_template
 from domains.smiles.tokens import is_ring_label, tokenize
 from seqdiff.alphabet import Alphabet
@@ -190,14 +195,15 @@ def test_what_changes_a_drawn_bond_is_found(kind, text, start, fills, kept):
     ranges = tuple((len(fill), len(fill)) for fill in map(tokenize, fills))
     if len(set(ranges)) == 1:  # the constraint refuses by construction what a gap's own ends do wrong
         exact = task_templates(FragmentTask(kind, text, ranges[0], templates=9), ALPHABET)
-        ready = plan_of(next(w for w in exact if w.text.startswith(start)), of_alphabet(ALPHABET), syntax=False)
+        writing = next(w for w in exact if w.text.startswith(start))
+        ready = plan(parse_template(writing.text, ALPHABET), parse(writing.constraint(ALPHABET)), ALPHABET)
         assert (not ready.violations(torch.tensor([ALPHABET.ids[token] for token in tokens]), 0)) == kept
 
 
-def of_alphabet(alphabet: Alphabet) -> Checkpoint:
-    """A checkpoint of which the alphabet and the longest row are all that is asked."""
-    model = tiny_checkpoint()
-    return dataclasses.replace(model, alphabet=alphabet)
+def ready_of(alphabet: Alphabet, task: str, drawn: str, **fields):
+    """A request made ready, with a model of which the alphabet and the longest row are all that is asked."""
+    spec = DesignSpec("smiles", drawn, n=64, task=task, syntax=True, **fields)
+    return prepare(spec, dataclasses.replace(tiny_checkpoint(), alphabet=alphabet))
 
 
 def test_every_centre_and_every_charge_is_compared():
@@ -222,8 +228,11 @@ WRONG = [
     ("joint", "*CC", {}, "expected two fragments"),
     ("joint", "*C.*C.*C", {}, "needs two points"),
     ("extension", "*[Fe]", {}, "'[Fe]' is not among the model's"),
-    ("decoration", "*CC", {"lengths": (5, 3)}, "expected 1 ≤ low ≤ high"),
+    ("decoration", "*CC", {"lengths": (5, 3)}, "1 ≤ low ≤ high ≤ 500, got [5, 3]"),
+    ("decoration", "*CC", {"lengths": (5,)}, "expected two numbers"),
     ("scaffold", "*CC", {}, "task: expected one of linker"),
+    ("linker", "*CC.*C", {"ring_atoms": 9}, "ring_atoms: is of the task macrocycle"),
+    ("macrocycle", "*CCC*", {"ring_atoms": 2}, "a ring of at least 3 atoms"),
     ("extension", "*CC", {"lengths": (90, 95)}, "shorten the gaps"),
 ]
 
@@ -231,8 +240,7 @@ WRONG = [
 @pytest.mark.parametrize(("kind", "drawn", "fields", "message"), WRONG)
 def test_what_does_not_fit_a_task_is_refused_in_words(kind, drawn, fields, message):
     with pytest.raises(SeqdiffError) as error:
-        for writing in task_templates(FragmentTask(kind, drawn, **fields), ALPHABET):
-            plan_of(writing, of_alphabet(ALPHABET))
+        ready_of(ALPHABET, kind, drawn, **fields)
     assert message in str(error.value)
 
 
@@ -242,31 +250,147 @@ def test_ring_labels_are_renumbered_without_meeting():
         relabelled(tokenize("C1CC2CC2C1"), ["1"])
 
 
+def of_task(task: str, drawn: str, model: Checkpoint, **fields) -> Designs:
+    fields = {"syntax": True, "bound_draws": 0, **fields}
+    return design(domain="smiles", task=task, template=drawn, checkpoint=model, **fields)
+
+
+JOINT = "joint", "[*:1]C(F)CC=O.[*:1]N(C)[*:2]"
+
+
 def test_designs_of_a_task_keep_what_was_drawn_and_share_the_templates():
     model = tiny_checkpoint()
-    task = FragmentTask("joint", "[*:1]C(F)CC=O.[*:1]N(C)[*:2]", (1, 2), templates=2)
-    made = design_fragments(task, model, n=12, seed=3, bound_draws=0)
-    again = design_fragments(task, model, n=12, seed=3, bound_draws=0, batch_size=3)
-    assert [d.sequence for d in made.designs] == [d.sequence for d in again.designs]
-    assert len(made.designs) + len(made.invalid) + len(made.lost) == made.asked == 12 and not made.lost
-    assert len(made.designs) > 2 and len(set(made.templates)) > 1
+    made = of_task(*JOINT, model, lengths=(1, 2), templates=2, n=12, seed=3)
+    valid = [item for item in made.designs if item.valid]
+    assert len(valid) > 2 and not made.lost
     fragments = [Chem.MolFromSmarts("[CX4]([F])[CH2][CH]=O"), Chem.MolFromSmarts("[N;X3;+0](-*)(-*)-[CH3]")]
-    for item in made.designs:
+    for item in valid:
         molecule = Chem.MolFromSmiles(item.sequence)
         assert all(molecule.HasSubstructMatch(fragment) for fragment in fragments)
-        assert not item.certificate.violations
-    indices = [d.index for d in made.designs + made.invalid]
-    assert sorted(indices) == list(range(12))
-    wished = design_fragments(task, model, n=2, seed=3, bound_draws=0, wishes=["valid"], particles=6)
-    assert not wished.invalid and wished.designs
+        assert item.pins_kept and not item.certificate.violations
+    assert [item.index for item in made.designs] == list(range(12))
+    texts = [item.template for item in made.designs]  # place i of the request is written in way i modulo 2
+    assert len(set(texts[:2])) == 2 and texts == texts[:2] * 6
+    for item in made.designs:
+        pinned = "".join(
+            ".*" if k % 3 else re.escape(part) for k, part in enumerate(GAP.split(item.template or "")) if k % 3 < 2
+        )
+        assert re.fullmatch(pinned, item.sequence)
+    wished = of_task(*JOINT, model, lengths=(1, 2), templates=2, n=2, seed=3, wishes=["valid"], particles=6)
+    assert wished.designs and all(item.valid for item in wished.designs)
+
+
+@pytest.mark.parametrize("more", [{}, {"particles": 3}, {"syntax": False}], ids=str)
+def test_rows_of_several_templates_share_passes_and_the_batch_changes_nothing(more):
+    fields = {"task": JOINT[0], "lengths": (1, 2), "templates": 2, "seed": 5, "syntax": True, "bound_draws": 0, **more}
+    ready = prepare(DesignSpec("smiles", JOINT[1], n=12, **fields), tiny_checkpoint())
+    shapes = []
+
+    def drawn(n=12, batch_size=64):
+        shapes.clear()
+        task = dataclasses.replace(ready, spec=dataclasses.replace(ready.spec, n=n, batch_size=batch_size))
+        made = [
+            item for batch in design_batches(task, lambda state: shapes.append(state.tokens.shape)) for item in batch.designs
+        ]
+        return [item.sequence for item in sorted(made, key=lambda item: item.index)]
+
+    whole, together = drawn(), set(shapes)
+    assert len(set(whole)) > 6
+    assert len(together) == len({len(tokenize(text)) for text in whole})  # one batch of each length, whatever the template
+    assert sum(rows for rows, _ in together) == 12 * fields.get("particles", 1)
+    for size in (1, 4):
+        assert drawn(batch_size=size * fields.get("particles", 1)) == whole
+    assert drawn(n=7) == whole[:7]
+
+
+def test_what_is_not_what_was_asked_for_is_counted_and_not_returned():
+    made = of_task("macrocycle", "*CCCC*", tiny_checkpoint(), lengths=(3, 5), ring_atoms=8, templates=1, n=30, seed=1)
+    assert 0 < len(made.lost) < 30 and made.summary["returned"] + made.summary["lost"] == made.summary["asked"] == 30
+    assert set(made.lost.values()) <= {f"its ring has {n} atoms, fewer than 8" for n in (5, 6, 7)}
+    assert sorted([item.index for item in made.designs] + list(made.lost)) == list(range(30))
+    for item in made.designs:
+        if item.valid:
+            assert max(map(len, Chem.MolFromSmiles(item.sequence).GetRingInfo().AtomRings())) >= 8
 
 
 def test_a_morphed_core_has_a_ring_by_construction():
     model = tiny_checkpoint()
-    made = design_fragments(FragmentTask("morphing", "*CF.*CCl", (6, 6), templates=1), model, n=6, seed=1, bound_draws=0)
-    for item in made.designs + made.invalid:
+    made = of_task("morphing", "*CF.*CCl", model, lengths=(6, 6), templates=1, n=6, seed=1)
+    assert len(made.designs) + len(made.lost) == 6
+    for item in made.designs:
         assert sum(is_ring_label(token) for token in tokenize(item.sequence)) >= 2
     assert json.dumps([item.to_dict() for item in made.designs])
+
+
+REFUSALS = [  # task, its ring_atoms, drawn, start of a template, what fills its gaps, why it is not returned
+    ("macrocycle", 8, "*CCCC*", "C", ["CCCC"], ""),
+    ("macrocycle", 8, "*CCCC*", "C", ["CC(CC)C"], "its ring has 7 atoms, fewer than 8"),
+    ("macrocycle", 8, "*CCCC*", "C", ["C=CC"], "its ring has 7 atoms, fewer than 8"),
+    ("macrocycle", 8, "*CCCC*", "C", ["C2CCC2"], "its ring has 6 atoms, fewer than 8"),
+    ("macrocycle", 8, "*c1ccccc1*", "c1ccc2c(c1)", ["CCCCCC"], ""),
+    ("macrocycle", 9, "*c1ccccc1*", "c1ccc2c(c1)", ["CCCCCC"], "its ring has 8 atoms, fewer than 9"),
+    ("morphing", None, "*CF.*C#N", "FC{", ["C1CC1"], ""),
+    ("morphing", None, "*CF.*CN(C)C*.*C#N", "FC{", ["C1C", "C1C"], "what joins the fragments holds no ring of its own"),
+    ("decoration", None, "*c1ccccc1*", "c1ccc({", ["c2", "ccc2"], "a fragment does not stand in it as it was drawn"),
+]
+
+
+@pytest.mark.parametrize(("kind", "ring_atoms", "text", "start", "fills", "why"), REFUSALS)
+def test_what_no_rule_on_tokens_says_is_found_afterwards(kind, ring_atoms, text, start, fills, why):
+    task = FragmentTask(kind, text, ring_atoms=ring_atoms, templates=9)
+    writing = next(w for w in task_templates(task, ALPHABET) if w.text.startswith(start))
+    tokens, gap = filled(writing.text, tuple(tuple(tokenize(fill)) for fill in fills))
+    assert Chem.MolFromSmiles("".join(tokens)) is not None
+    assert refusal(task, writing, tokens, gap) == why
+
+
+def test_the_bridged_ring_is_the_smallest_that_rdkit_finds_through_the_drawn_bonds():
+    random.seed(2)
+    task = FragmentTask("macrocycle", "*CC(=O)N[C@@H](C)C(=O)Nc1cccc(*)c1", ring_atoms=3)
+    (writing, *_) = task_templates(task, ALPHABET)
+    sizes = set()
+    for _ in range(40):
+        middle = random.choices(["C", "C(C)", "C2CCC2", "C2CCC(C2)", "C=C", "C(=O)N", "c2ccc(cc2)"], k=random.randint(1, 4))
+        tokens, gap = filled(writing.text, (tuple(tokenize("".join(middle))),))
+        molecule = Chem.MolFromSmiles("".join(tokens))
+        owner = [g for token, g in zip(tokens, gap, strict=True) if token[0] not in "()=0123456789"]
+        drawn = {b.GetIdx() for b in molecule.GetBonds() if (owner[b.GetBeginAtomIdx()] < 0) != (owner[b.GetEndAtomIdx()] < 0)}
+        rings = [len(ring) for ring in molecule.GetRingInfo().BondRings() if drawn <= set(ring)]
+        assert bridged_ring(tokens, gap) == min(rings)
+        sizes.add(min(rings))
+    assert len(sizes) > 5
+
+
+def test_a_task_reads_its_drawing_from_a_file(tmp_path):
+    smi = tmp_path / "drawn.smi"
+    smi.write_text("*CC first\n\n[*:2]N1CCCC1\tsecond\n")
+    assert read_drawn(smi) == "*CC.[*:2]N1CCCC1"
+    sdf = tmp_path / "drawn.sdf"
+    with Chem.SDWriter(str(sdf)) as file:
+        for text in ("[1*]CC", "[2*]N1CCCC1"):
+            file.write(Chem.MolFromSmiles(text))
+    found = [f.smiles for f in read_fragments(read_drawn(sdf))]
+    assert found == [f.smiles for f in read_fragments("[1*]CC.[2*]N1CCCC1")]
+    (tmp_path / "empty.smi").write_text("\n")
+    (tmp_path / "binary.mol").write_bytes(b"\xff\xfe\x00")
+    for name, message in (
+        ("none.smi", "could not read .*No such file"),
+        ("drawn.cdx", r"ends in \.sdf, \.mol"),
+        ("empty.smi", "expected a fragment in each line"),
+        ("binary.mol", "is not text in UTF-8"),
+    ):
+        with pytest.raises(SeqdiffError, match=message):
+            read_drawn(tmp_path / name)
+
+
+def test_ways_that_the_model_has_no_tokens_for_are_left_out():
+    few = Alphabet("smiles", ("C", "N", "O", "(", ")", "=", "1"))
+    drawn = "*C1CC1.*C2CC2"  # where the second ring is written inside of the first, two labels are open at once
+    assert {v.text for v in variants(DesignSpec("smiles", drawn, task="linker"), few)} == {"C1CC1{4-19}C1CC1"}
+    with pytest.raises(TemplateError, match="more than 1 rings open at once"):
+        variants(DesignSpec("smiles", "*C1CC2CC2C1.*C", task="linker"), few)
+    with pytest.raises(TemplateError, match="'F' is not among the model's 7 tokens"):
+        variants(DesignSpec("smiles", "*CF.*C", task="linker"), few)
 
 
 def test_tasks_are_asked_for_in_the_right_way():
@@ -280,8 +404,7 @@ def test_a_long_drawing_is_written_or_refused_in_time():
     assert every[0].text.replace("{3-8}", "") == "C" * 80
     started = time.monotonic()
     with pytest.raises(SeqdiffError):  # no model has room for it
-        for writing in task_templates(FragmentTask("superstructure", "C" * 990), ALPHABET):
-            plan_of(writing, of_alphabet(ALPHABET))
+        ready_of(ALPHABET, "superstructure", "C" * 990)
     assert time.monotonic() - started < 60  # and not forever: two seconds of the child, and its start
 
 
@@ -289,6 +412,6 @@ def test_the_examples_of_the_page_are_what_it_says():
     page = (Path(__file__).parents[2] / "docs" / "molecules.md").read_text()
     rows = [line for line in page.splitlines() if re.match(r"\| `[a-z]+` \|", line)]
     cells = [[cell.strip(" `").replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", row)[1:-1]] for row in rows]
-    assert {kind for kind, _, _ in cells} == set(KINDS)
+    assert {kind for kind, _, _ in cells} == set(TASKS)
     for kind, drawn, template in cells:
         assert task_templates(FragmentTask(kind, drawn), ALPHABET)[0].text == template

@@ -1,0 +1,149 @@
+"""A request made ready: model loaded, templates read, lengths and conditions planned; nothing is sampled yet."""
+
+from dataclasses import dataclass, replace
+from functools import reduce
+from operator import and_
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from constraints import Canvas, Template, TokenSets, de_novo
+from constraints.by_row import ByRow
+from constraints.compilation.plan import Plan, log_mass_of, plan
+from constraints.condition import Guide
+from constraints.guidance.guides import Sum
+from constraints.language.notation import parse
+from domains.registry import find_model, get_domain
+from domains.spec import DesignSpec
+from domains.variant import Variant
+from seqdiff.alphabet import Alphabet
+from seqdiff.checkpoint import Checkpoint, load_checkpoint
+from seqdiff.denoisers.guided import ClassifierFree
+from seqdiff.errors import ConfigError, SeqdiffError
+from seqdiff.processes.base import TokenProcess
+from seqdiff.samplers.registry import get_sampler
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way to write the request, made ready.
+
+    Attributes:
+        plan: lengths and conditions, or None where nothing but pins and bans is asked.
+    """
+
+    variant: Variant
+    plan: Plan | None = None
+
+    def draw(self, samples: Tensor, seed: int, mask: int) -> tuple[list[Canvas], Tensor]:
+        """A canvas for each place in the request, and the combination of gap lengths that it has."""
+        if self.plan is not None:
+            return self.plan.draw(samples, seed)
+        return self.variant.template.draw(samples, seed, mask), torch.zeros_like(samples)
+
+
+@dataclass(frozen=True)
+class Task:
+    """A spec made ready: model loaded, templates read and checked; nothing is sampled yet.
+
+    Attributes:
+        ways: the templates; place i of the request is written in way i modulo their number.
+        guide: what is wished, or None.
+    """
+
+    spec: DesignSpec
+    checkpoint: Checkpoint
+    ways: tuple[Way, ...]
+    guide: Guide | None = None
+
+    @property
+    def denoiser(self) -> Any:
+        """The model as it is asked: guided towards its class, if that was wanted."""
+        model = self.checkpoint.denoiser
+        return model if self.spec.guidance == 1 else ClassifierFree(model, self.spec.guidance)
+
+    @property
+    def alphabet(self) -> Alphabet:
+        return self.checkpoint.alphabet
+
+    @property
+    def template(self) -> Template:
+        """The first, or only, template."""
+        return self.ways[0].variant.template
+
+    @property
+    def plan(self) -> Plan | None:
+        return self.ways[0].plan
+
+    def way(self, index: int) -> Way:
+        return self.ways[index % len(self.ways)]
+
+    def canvases(self) -> tuple[list[Canvas], Tensor]:
+        """The canvas of each place in the request, and the combination of gap lengths (n,) that it has within its way."""
+        samples, ways = torch.arange(self.spec.n), len(self.ways)
+        chosen = torch.zeros_like(samples)
+        canvases: list[Any] = [None] * len(samples)
+        for k, way in enumerate(self.ways):
+            canvases[k::ways], chosen[k::ways] = way.draw(samples[k::ways], self.spec.seed, self.alphabet.mask)
+        return canvases, chosen
+
+    def condition(self, index: Tensor, chosen: Tensor, weighted: bool = False) -> Any:
+        """The Condition of rows of one length: places `index` (B,) in the request, with combinations `chosen` (B,)."""
+        guide, plans = self.guide if weighted else None, [way.plan for way in self.ways if way.plan is not None]
+        if not plans:
+            return TokenSets.banning(len(self.alphabet), self.template.banned)
+        if len(plans) == 1:
+            return plans[0].condition(chosen, guide, weighted)
+        here, part = (index % len(plans)).unique(return_inverse=True)
+        conditions = []
+        for k, number in enumerate(here.tolist()):
+            mine = part == k  # the other rows are laid out as one of these, and not asked for
+            conditions.append(plans[number].condition(torch.where(mine, chosen, chosen[mine][0]), guide, weighted))
+        joint = weighted or any(ready.compiled.structure is not None for ready in plans)
+        return ByRow(tuple(conditions), part, joint)
+
+
+def prepare(spec: DesignSpec, checkpoint: Checkpoint | None = None) -> Task:
+    """Load, read and check. All errors of a request's content are raised here, before anything is sampled."""
+    domain = get_domain(spec.domain)
+    checkpoint = checkpoint or load_checkpoint(find_model(spec.model, spec.domain))
+    checkpoint.label_index(spec.label)
+    process, alphabet = checkpoint.process, checkpoint.alphabet
+    get_sampler(spec.sampler, process)
+    if spec.template is None:
+        variants = [Variant(None, de_novo(checkpoint.length_probability(spec.label)))]
+    else:
+        variants = domain.templates(spec, alphabet)
+    parts = tuple((domain.wish(text, alphabet), 1.0) for text in spec.wishes)
+    task = Task(spec, checkpoint, (), Sum(parts) if parts else None)
+    if spec.cloud > 1 and not isinstance(process, TokenProcess):
+        raise ConfigError(
+            f"particles: expected a model whose process is on tokens, got one on {type(process).__name__}; use particles = 1"
+        )
+    ways, troubles = [], []
+    for variant in variants:
+        try:
+            ways.append(Way(variant, _plan(task, variant)))
+        except SeqdiffError as error:  # another way to write it may be shorter
+            troubles.append(error)
+        if len(ways) == spec.n:
+            break
+    if not ways:
+        raise troubles[0]
+    return replace(task, ways=tuple(ways))
+
+
+def _plan(task: Task, variant: Variant) -> Plan | None:
+    """Lengths and conditions of one template; those of a task's are all alike where they are possible."""
+    spec, process, alphabet = task.spec, task.checkpoint.process, task.alphabet
+    variant.template.check(task.checkpoint.max_length, len(alphabet))
+    asked = [
+        part for part in (parse(variant.constraint) if variant.constraint else None, spec.expression()) if part is not None
+    ]
+    if not (asked or spec.syntax or spec.cloud > 1 or spec.task):
+        return None
+    weigh = isinstance(process, TokenProcess) and spec.task is None
+    log_mass = log_mass_of(task.denoiser, process, task.checkpoint.label_index(spec.label)) if weigh else None
+    syntax = get_domain(spec.domain).syntax(alphabet, variant.template) if spec.syntax else None
+    return plan(variant.template, reduce(and_, asked) if asked else None, alphabet, syntax, log_mass)

@@ -1,0 +1,28 @@
+"""One way to write what a request asks for; a request may have several, among which its designs are shared evenly."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from constraints.template import Template
+
+
+def _nothing(tokens: Sequence[str], gap: Sequence[int]) -> str:
+    return ""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A template with what belongs to it.
+
+    Attributes:
+        text: as the domain writes it, None where nothing is pinned.
+        template: the same, read.
+        constraint: what the domain itself asks beside the pins, in the notation of constraints; "" for nothing.
+        refusal: of a valid row, (its tokens, of each the number of its gap from 0, −1 where pinned) → why it must not be
+            returned, in words; "" if nothing speaks against it.
+    """
+
+    text: str | None
+    template: Template
+    constraint: str = ""
+    refusal: Callable[[Sequence[str], Sequence[int]], str] = _nothing
