@@ -68,11 +68,18 @@ class Checkpoint:
         return max(len(counts) for counts in self.length_counts.values()) - 1
 
     def length_probability(self, label: str | None = None) -> Tensor:
-        """p(length | class), (longest + 1,) float64; all classes together for None."""
+        """p(length | class), (longest + 1,) float64; all classes together for None.
+
+        Raises CheckpointError if the model came without the lengths of its training rows.
+        """
         chosen = self.length_counts if label is None else {label: self.length_counts[label]}
         counts = torch.zeros(self.max_length + 1, dtype=torch.float64)
         for values in chosen.values():
             counts[: len(values)] += torch.tensor(values, dtype=torch.float64)
+        if not counts.sum():
+            raise CheckpointError(
+                "free design: this model came without a law of lengths; give a template that says how long, such as {80-120}"
+            )
         return counts / counts.sum()
 
     def label_index(self, label: str | None) -> int | None:
