@@ -1,11 +1,106 @@
-"""The text domain as `domains.design` sees it."""
+"""The text domain as `domains.design` sees it: `templates`, `finish`, `write`, `encode_training_data`, `evaluate`."""
 
+import json
 from pathlib import Path
 
+import numpy as np
+
+from constraints.compilation.assemble import Syntax
+from constraints.template import Canvas, Template
+from domains.novelty import Known
+from domains.spec import DesignSpec
+from domains.text import lengths
+from domains.text.constraints import words
 from domains.text.data import Source, encode_files
+from domains.text.fields import TEXT, parted
+from domains.text.template import lay_out, read_template
+from domains.text.tokens import begins_word, decode, normal
+from domains.variant import Variant
+from seqdiff.alphabet import Alphabet
+from seqdiff.checkpoint import Checkpoint
 from seqdiff.errors import ConfigError
 from seqdiff.training.config import from_table
 from seqdiff.training.data import EncodedData
+
+SUFFIXES = (".txt", ".csv", ".jsonl")
+TABLE_COLUMNS = {"words": 0, "novel": 0, "bound": 2}  # metric → decimals
+FREE = "{}"  # a free design is one hole of any length
+
+
+def rank(metrics: dict) -> float:
+    """Where a design stands in a table, smallest first: by the bound on −log p of a token, where there is one."""
+    bound = metrics.get("bound")
+    return float("inf") if bound is None else bound / metrics["tokens"]
+
+
+def templates(spec: DesignSpec, checkpoint: Checkpoint) -> list[Variant]:
+    """The template of a request, read. Raises TemplateError with the place marked, ConfigError for a task.
+
+    What the request asks holds of the text, not of the fields before it: its region is "text".
+    """
+    if spec.task is not None:
+        raise ConfigError(f"task: texts have none, got {spec.task!r}; a template says what stays")
+    read = read_template(spec.template or FREE)
+    if "hole" not in {kind for kind, _ in read.items} and read.items[-1] == ("marker", TEXT):
+        read = read_template(f"{spec.template} {FREE}")  # fields alone: a text that tells them
+    free = lengths.free_gap(read, checkpoint, spec.label)
+    template = lay_out(read, checkpoint.alphabet, free)
+    asked = [str(words(hole.low or 0, hole.high).within(f"gap{k}")) for k, hole in enumerate(read.holes, 1) if hole.words]
+    return [Variant(spec.template, template, " & ".join(asked), region="text")]
+
+
+def syntax(alphabet: Alphabet, template: Template) -> Syntax:
+    """Raises ConfigError: a text has no syntax that holds for all."""
+    raise ConfigError("syntax: texts have none to hold; ask for a regex, a grammar or a JSON schema as a constraint")
+
+
+def wish(text: str, alphabet: Alphabet):
+    """A part of a guide from a wish such as "words <= 12". Raises ConditionError that says what can be wished."""
+    from domains.text.wishes import guide_of
+
+    return guide_of(text, alphabet)
+
+
+def finish(tokens: list[str], canvas: Canvas, alphabet: Alphabet, known) -> dict:
+    """What is said of one design: the fields of `domains.design.Design` that are the domain's.
+
+    Args:
+        known: the training set as hashes (`load_known`), or None.
+    """
+    pinned = canvas.pinned.tolist()
+    wanted = [alphabet.tokens[i] if pin else None for i, pin in zip(canvas.tokens.tolist(), pinned, strict=True)]
+    fields, said = parted(tokens)
+    text = decode(said, alphabet)
+    reason = "" if text else "nothing is said"
+    if "�" in text:
+        reason = "bytes that are no text (UTF-8)"
+    told = {name: decode(value, alphabet) for name, value in fields}
+    return {
+        "sequence": text,
+        "canonical": None if reason else normal(text),
+        "valid": not reason,
+        "reason": reason,
+        "pins_kept": all(want is None or want == got for want, got in zip(wanted, tokens, strict=True)),
+        "pinned_atoms": tuple(i for i, pin in enumerate(pinned) if pin),
+        "fields": told,
+        "metrics": {
+            "words": sum(map(begins_word, said)) if any(map(begins_word, said)) else len(text.split()),
+            "novel": None if known is None or reason else normal(text) not in known,
+        },
+    }
+
+
+def load_known(checkpoint: Checkpoint) -> Known | None:
+    """Hashes of the texts the model was trained on, None if the checkpoint has none."""
+    path = checkpoint.folder / "known.safetensors" if checkpoint.folder else None
+    return Known.load(path) if path and path.is_file() else None
+
+
+def write(path: Path, designs) -> None:
+    """Write designs as .txt (a text a line), .csv or .jsonl."""
+    from domains.text.writers import write as write_file
+
+    write_file(path, designs)
 
 
 def encode_training_data(table: dict, base: Path) -> EncodedData:
@@ -22,3 +117,27 @@ def encode_training_data(table: dict, base: Path) -> EncodedData:
     if parameters.get("tokens", "").endswith(".json"):
         parameters["tokens"] = str((base / parameters["tokens"]).resolve())
     return encode_files(sources, **parameters)
+
+
+def training_extras(data: EncodedData, folder: Path) -> None:
+    """Write beside a trained checkpoint what `{}`, novelty and evaluation need: counts and hashes, no text."""
+    from domains.text.metrics import Reference
+
+    (folder / lengths.FILE).write_text(json.dumps(lengths.count(data)) + "\n")
+    said = [
+        decode(parted(data.alphabet.decode_tokens(data.tokens[a:b]))[1], data.alphabet)
+        for a, b in zip(data.offsets[:-1], data.offsets[1:], strict=True)
+    ]
+    Known.of(normal(said[i]) for i in np.flatnonzero(~data.held_out)).save(folder / "known.safetensors")
+    for label, name in enumerate(data.label_names or ("all",)):
+        chosen = np.flatnonzero(data.held_out & (data.labels == label))
+        Reference.of(list(dict.fromkeys(said[i] for i in chosen))).save(folder / f"reference-{name}.json")
+
+
+def evaluate(designs, checkpoint: Checkpoint, label: str | None) -> dict:
+    """Figures of a set of free designs, with their denominators; `domains.text.metrics` says how."""
+    from domains.text.metrics import Reference, evaluate_set
+
+    path = checkpoint.folder / f"reference-{label}.json" if checkpoint.folder and label else None
+    reference = Reference.load(path) if path and path.is_file() else None
+    return evaluate_set([design.sequence for design in designs], load_known(checkpoint), reference)
