@@ -1,4 +1,4 @@
-"""What is wished of a finished text, in words: "words <= 12", "2 <= sentences <= 3", "score mood >= 0.5" (see `domains.wishes`).
+"""What is wished of a finished text: "words <= 12", "2 <= sentences <= 3", "score mood >= 0.5" (see `domains.wishes`).
 
 What an automaton can hold (keywords, numbers of words, phrases that are banned) is better asked as a constraint.
 """
