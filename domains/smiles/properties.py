@@ -1,16 +1,31 @@
 """What a generated SMILES is: valid or why not, its canonical form, and its drug-likeness figures, all by RDKit.
 
 Sources of the figures: QED, Bickerton et al. 2012 (0 to 1, higher is more drug-like); SA, Ertl and Schuffenhauer 2009
-(1 easy to 10 hard to make); logP, Wildman and Crippen 1999; TPSA, Ertl et al. 2000 (Å²).
+(1 easy to 10 hard to make); logP, Wildman and Crippen 1999; TPSA, Ertl et al. 2000 (Å²). Donors, acceptors and rotatable bonds
+are counted by RDKit's own SMARTS definitions (rotatable bonds "strict": no amide bonds).
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cache, lru_cache
 
 from domains.smiles.tokens import TOKEN, is_ring_label
 
 METRICS = ("qed", "sa", "logp", "tpsa", "weight", "rings", "heavy_atoms")
+COUNTS = (
+    "donors",
+    "acceptors",
+    "rotatable_bonds",
+    "aromatic_rings",
+    "fraction_sp3",
+    "charge",
+    "stereocentres",
+    "largest_ring",
+    "heteroatoms",
+    "spiro_atoms",
+    "bridgeheads",
+)  # further figures, worked out where they are asked for; METRICS are those that every design is described by
 FAULTS = ("syntax", "ring", "valence", "kekulisation", "other")
 MAX_CHARACTERS = 1000  # canonicalisation is quadratic in the atoms: 10,000 carbons take a second, 100,000 half a minute
 
@@ -46,7 +61,26 @@ def describe(smiles: str) -> Molecule:
         molecule = Chem.MolFromSmiles(smiles)
         if molecule is None:
             return _invalid(*_diagnose(smiles))
-        return Molecule(True, "", Chem.MolToSmiles(molecule), _metrics(molecule))
+        figures = _figures()
+        return Molecule(True, "", Chem.MolToSmiles(molecule), {name: figures[name](molecule) for name in METRICS})
+
+
+@lru_cache(maxsize=4096)
+def parse(smiles: str):
+    """RDKit's molecule of a SMILES that `describe` calls valid, otherwise None; prints nothing. It is not to be changed."""
+    from rdkit import Chem, rdBase
+
+    if _unfit(smiles):
+        return None
+    with rdBase.BlockLogs():
+        return Chem.MolFromSmiles(smiles)
+
+
+@lru_cache(maxsize=100_000)
+def figure(smiles: str, name: str) -> float | None:
+    """One of METRICS or COUNTS, None for what is no molecule."""
+    molecule = parse(smiles)
+    return None if molecule is None else float(_figures()[name](molecule))
 
 
 def describe_many(smiles: list[str]) -> list[Molecule]:
@@ -59,20 +93,33 @@ def _invalid(fault: str, reason: str) -> Molecule:
     return Molecule(False, reason, None, {}, fault)
 
 
-def _metrics(molecule) -> dict[str, float]:
-    from rdkit.Chem import QED, Descriptors, rdMolDescriptors
+@cache
+def _figures() -> dict[str, Callable]:
+    """METRICS and COUNTS of a molecule."""
+    from rdkit.Chem import QED, Descriptors, GetFormalCharge
+    from rdkit.Chem import rdMolDescriptors as of
     from rdkit.Contrib.SA_Score import sascorer  # type: ignore[import-not-found]
 
-    values = (
-        QED.qed(molecule),
-        sascorer.calculateScore(molecule),
-        rdMolDescriptors.CalcCrippenDescriptors(molecule)[0],
-        rdMolDescriptors.CalcTPSA(molecule),
-        Descriptors.MolWt(molecule),  # type: ignore[attr-defined]
-        rdMolDescriptors.CalcNumRings(molecule),
-        molecule.GetNumHeavyAtoms(),
-    )
-    return dict(zip(METRICS, values, strict=True))
+    return {
+        "qed": QED.qed,
+        "sa": sascorer.calculateScore,
+        "logp": lambda molecule: of.CalcCrippenDescriptors(molecule)[0],
+        "tpsa": of.CalcTPSA,
+        "weight": Descriptors.MolWt,  # type: ignore[attr-defined]
+        "rings": of.CalcNumRings,
+        "heavy_atoms": lambda molecule: molecule.GetNumHeavyAtoms(),
+        "donors": of.CalcNumHBD,
+        "acceptors": of.CalcNumHBA,
+        "rotatable_bonds": of.CalcNumRotatableBonds,
+        "aromatic_rings": of.CalcNumAromaticRings,
+        "fraction_sp3": of.CalcFractionCSP3,
+        "charge": GetFormalCharge,
+        "stereocentres": of.CalcNumAtomStereoCenters,
+        "largest_ring": lambda molecule: max(map(len, molecule.GetRingInfo().AtomRings()), default=0),
+        "heteroatoms": of.CalcNumHeteroatoms,
+        "spiro_atoms": of.CalcNumSpiroAtoms,
+        "bridgeheads": of.CalcNumBridgeheadAtoms,
+    }
 
 
 def _unfit(smiles: str) -> str:

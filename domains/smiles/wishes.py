@@ -1,90 +1,93 @@
-"""What a chemist wishes of a finished molecule, in words: "valid", "qed >= 0.8", "2 <= logp <= 3", "weight <= 400 * 2".
+"""What a chemist wishes of a finished molecule, in words (the table of them is docs/wishes.md):
 
-A figure inside its range costs nothing; outside, a particle's log-weight falls by the distance in units of the figure's scale,
-times the strength (4 unless given after a `*`): soft, and labelled so. "valid" is hard: a molecule that RDKit refuses is never
-returned, and neither is one of which a figure is wished that it does not have.
+    valid                                    2 <= logp <= 3                 weight <= 400 * 2
+    has c1ccncc1      lacks [N+](=O)[O-]     has 2..3 [OX2H]                no pains
+    similarity CC(=O)Nc1ccc(O)cc1 >= 0.4     1 <= count [OX2H] <= 2         score dock >= 0.5
+
+Ranges are soft; "valid", "has", "lacks" and "no" are hard (see `domains.wishes`).
 
 On the way a bundled regressor of molecules under noise, where there is one for the figure, says how likely the range is to
-be reached, log P(low ≤ figure ≤ high | x_t): it steers the particles, and the weights in the end are the exact figure's alone.
+be reached, log P(low ≤ figure ≤ high | x_t); for the others molecules are completed and looked at (`completions`). Either
+steers the particles alone: the weights in the end are the exact figure's.
 """
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import lru_cache
-
-import torch
-from torch import Tensor
+from functools import lru_cache, partial
 
 from constraints.guidance import guides as guidance
 from constraints.guidance.guides import LogProbability, Lookahead, Requirement
-from domains.smiles.properties import METRICS, describe
+from domains import wishes
+from domains.smiles.completions import Steered, completed
+from domains.smiles.filters import ALERTS, read_alerts
+from domains.smiles.properties import COUNTS, METRICS, figure, parse
+from domains.smiles.similarity import read_lead
+from domains.smiles.substructures import read_smarts
 from seqdiff.alphabet import Alphabet
 from seqdiff.checkpoint import Checkpoint, load_checkpoint
-from seqdiff.errors import ConditionError
 
-NUMBER = r"[-+]?\d+(?:\.\d+)?"
-RANGE = re.compile(
-    rf"(?:(?P<low>{NUMBER})\s*<=\s*)?(?P<name>[a-z_]+)(?:\s*(?P<sign><=|>=)\s*(?P<bound>{NUMBER}))?(?:\s*\*\s*(?P<strength>{NUMBER}))?"
-)
-SCALE = {"qed": 0.1, "sa": 0.5, "logp": 0.5, "tpsa": 10.0, "weight": 25.0, "rings": 1.0, "heavy_atoms": 2.0}
-STRENGTH = 4.0
+SCALE = {
+    "qed": 0.1,
+    "sa": 0.5,
+    "logp": 0.5,
+    "tpsa": 10.0,
+    "weight": 25.0,
+    "heavy_atoms": 2.0,
+    "fraction_sp3": 0.1,
+    "similarity": 0.1,
+    "score": 0.1,
+}
 REGRESSORS = {"qed": "smiles-qed"}  # figure → the bundled model that tells it from molecules under noise
+READERS = {"count": read_smarts, "similarity": read_lead, "alerts": read_alerts}
+PHRASE = re.compile(r"(has|lacks|no)\s+(?:(\d{1,3})(?:\.\.(\d{1,3})?)?\s+)?([^\s<>]+)", re.IGNORECASE)
 
 
-@dataclass(frozen=True)
-class Wish:
-    """low ≤ figure ≤ high, or "valid" alone (no figure).
-
-    Attributes:
-        figure: one of `properties.METRICS`, or None.
-        strength: nats by which one unit of the figure's scale outside the range counts.
-    """
-
-    figure: str | None
-    low: float = -float("inf")
-    high: float = float("inf")
-    strength: float = STRENGTH
-
-    def log_weight(self, smiles: str) -> float:
-        """0 inside the range, −strength · distance/scale outside, −∞ for what is no molecule."""
-        molecule = look(smiles)
-        if not molecule.valid:
-            return -float("inf")
-        if self.figure is None:
-            return 0.0
-        value = molecule.metrics[self.figure]
-        distance = max(self.low - value, value - self.high, 0.0)
-        return -self.strength * distance / SCALE[self.figure]
+def _phrase(text: str) -> tuple[str, float, float] | None:
+    """What "has", "lacks" and "no" mean: (figure, low, high)."""
+    found = PHRASE.fullmatch(text)
+    if found is None:
+        return None
+    word, low, high, what = found[1].lower(), found[2], found[3], found[4]
+    if word == "has":
+        most = wishes.INFINITE if low is None or (high is None and ".." in text[: found.start(4)]) else float(high or low)
+        return f"count {what}", float(low or 1), most
+    if low is not None:
+        return None
+    return ("alerts " if what.lower() in ALERTS else "count ") + what, 0.0, 0.0
 
 
-@lru_cache(maxsize=100_000)
-def look(smiles: str):
-    return describe(smiles)
+def _measure(name: str, argument: str) -> wishes.Measure:
+    if argument:
+        return READERS[name](argument)
+    return lambda texts: [figure(text, name) for text in texts]
 
 
-def read_wish(text: str) -> Wish:
+def _canonical(smiles: str) -> str:
+    from rdkit import Chem
+
+    return Chem.MolToSmiles(parse(smiles))
+
+
+FIGURES = wishes.Figures(
+    names=METRICS + COUNTS,
+    scale=SCALE,
+    examples="'qed >= 0.8', '2 <= logp <= 3' or 'weight <= 400 * 2'",
+    valid=lambda text: parse(text) is not None,
+    measure=_measure,
+    arguments={"count": "a SMARTS pattern", "similarity": "a SMILES", "alerts": f"one of {', '.join(ALERTS)}"},
+    phrase=_phrase,
+    normal=_canonical,
+    more=(
+        "'has SMARTS', 'has 2..3 SMARTS', 'lacks SMARTS', 'no pains' (brenk, nih), 'count SMARTS <= 2', "
+        "'similarity SMILES >= 0.4', 'score NAME >= 0.5'"
+    ),
+)
+Wish = partial(wishes.Wish, FIGURES)
+
+
+def read_wish(text: str) -> wishes.Wish:
     """Raises ConditionError that says what can be wished."""
-    found = RANGE.fullmatch(text.strip().lower())
-    if found and found["name"] == "valid" and found["low"] is None and found["sign"] is None:
-        return Wish(None)
-    if not found or found["name"] not in METRICS or (found["low"] is None and found["sign"] is None):
-        raise ConditionError(
-            f"wish: expected 'valid', or a range such as 'qed >= 0.8', '2 <= logp <= 3' or 'weight <= 400 * 2' of one of "
-            f"{', '.join(METRICS)}; got {text!r}"
-        )
-    low = float(found["low"]) if found["low"] else -float("inf")
-    high = float("inf")
-    if found["sign"] == "<=":
-        high = float(found["bound"])
-    elif found["sign"] == ">=":
-        low = max(low, float(found["bound"]))
-    if low > high:
-        raise ConditionError(f"wish: the range of {text!r} is empty, {low:g} is more than {high:g}")
-    strength = float(found["strength"]) if found["strength"] else STRENGTH
-    if strength <= 0:
-        raise ConditionError(f"wish: expected a strength above 0 in {text!r}; turn the range round to wish for less")
-    return Wish(found["name"], low, high, strength)
+    return wishes.read_wish(text, FIGURES)
 
 
 @lru_cache
@@ -106,14 +109,17 @@ def look_ahead(alphabet: Alphabet) -> Callable[[str, float, float], LogProbabili
     return ahead
 
 
-def guide_of(text: str, alphabet: Alphabet, ahead: Callable | None = None) -> Requirement | Lookahead:
-    """A wish as a part of a guide. `ahead`: (figure, low, high) → a LogProbability of noisy rows, or None."""
+def guide_of(text: str, alphabet: Alphabet, ahead: Callable | None = None) -> Requirement | Lookahead | Steered:
+    """A wish as a part of a guide.
+
+    Args:
+        ahead: (figure, low, high) → a LogProbability of noisy rows, or None, where completions tell. Without it nothing is
+            known on the way.
+    """
     wish = read_wish(text)
-    if wish.figure is None:
-        return Requirement(lambda rows: [look(alphabet.decode(row)).valid for row in rows.tolist()])
-    predicted = ahead(wish.figure, wish.low, wish.high) if ahead else None
-
-    def exact(rows: Tensor) -> Tensor:
-        return torch.tensor([wish.log_weight(alphabet.decode(row)) for row in rows.tolist()], dtype=torch.float64)
-
-    return Lookahead(exact, predicted)
+    if wish.figure is None or ahead is None:
+        return wishes.guide_of(wish, alphabet)
+    predicted = ahead(wish.figure, wish.low, wish.high)
+    if predicted is None and not wish.figure.startswith("score "):  # a scorer may be dear: it is asked at the end alone
+        return completed(wish, alphabet)
+    return wishes.guide_of(wish, alphabet, predicted)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from rdkit import rdBase
 
 from domains.smiles.data import canonical
-from domains.smiles.properties import FAULTS, MAX_CHARACTERS, METRICS, describe, describe_many
+from domains.smiles.properties import COUNTS, FAULTS, MAX_CHARACTERS, METRICS, describe, describe_many, figure
 
 TOKENS = [*"CCccNOn()()112=#/F.-*x", "%10", "Cl", "[nH]", "[C@H]", "[C@@@H]", "[Xx]", "[O-]"]
 
@@ -29,6 +29,29 @@ def test_aspirin_has_the_published_figures():
     assert molecule.metrics["weight"] == pytest.approx(180.16, abs=0.01)
     assert molecule.metrics["logp"] == pytest.approx(1.31, abs=0.01)
     assert (molecule.metrics["rings"], molecule.metrics["heavy_atoms"]) == (1, 13)
+
+
+# by hand, in the order of COUNTS: donors, acceptors, rotatable bonds, aromatic rings, share of sp3 carbons, charge, stereo
+# centres, largest ring, heteroatoms, spiro atoms, bridgeheads
+@pytest.mark.parametrize(
+    "smiles, values",
+    [
+        ("CC(=O)Oc1ccccc1C(=O)O", (1, 3, 2, 1, 1 / 9, 0, 0, 6, 4, 0, 0)),
+        ("C[C@H](N)C(=O)[O-]", (1, 3, 1, 0, 2 / 3, -1, 1, 0, 3, 0, 0)),
+        ("CC(O)C[NH+](C)C", (2, 1, 2, 0, 1.0, 1, 1, 0, 2, 0, 0)),
+        ("C1CCC2(CC1)CCCCCC2", (0, 0, 0, 0, 1.0, 0, 0, 7, 0, 1, 0)),
+        ("C1CC2CCC1C2", (0, 0, 0, 0, 1.0, 0, 0, 5, 0, 0, 2)),
+        ("c1ccc2ncccc2c1", (0, 1, 0, 2, 0.0, 0, 0, 6, 1, 0, 0)),
+    ],
+)
+def test_counts_by_hand(smiles, values):
+    assert tuple(figure(smiles, name) for name in COUNTS) == pytest.approx(values)
+
+
+def test_a_figure_by_name_is_the_described_one_and_none_where_there_is_no_molecule():
+    described = describe("Cc1ccc(CN)cc1O").metrics
+    assert {name: figure("Cc1ccc(CN)cc1O", name) for name in METRICS} == described
+    assert figure("C1CC", "donors") is None and figure("", "qed") is None and figure("C" * 1001, "rings") is None
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,19 @@ INFINITE = float("inf")
         ("1 <= logp >= 2", Wish("logp", 2.0, INFINITE)),
         ("weight <= 400 * 2", Wish("weight", -INFINITE, 400.0, 2.0)),
         ("2 <= rings <= 2", Wish("rings", 2.0, 2.0)),
+        ("weight <= 400 * inf", Wish("weight", -INFINITE, 400.0, INFINITE)),
+        ("0.3 <= Fraction_sp3", Wish("fraction_sp3", 0.3, INFINITE)),
+        ("has c1ccncc1", Wish("count c1ccncc1", 1.0, INFINITE, INFINITE)),
+        ("Has 2 [OX2H]", Wish("count [OX2H]", 2.0, 2.0, INFINITE)),
+        ("has 2..3 [OX2H]", Wish("count [OX2H]", 2.0, 3.0, INFINITE)),
+        ("has 2.. [OX2H]", Wish("count [OX2H]", 2.0, INFINITE, INFINITE)),
+        ("lacks [N+](=O)[O-]", Wish("count [N+](=O)[O-]", 0.0, 0.0, INFINITE)),
+        ("no pains", Wish("alerts pains", 0.0, 0.0, INFINITE)),
+        ("lacks BRENK", Wish("alerts BRENK", 0.0, 0.0, INFINITE)),
+        ("1 <= count [OX2H] <= 2 * 3", Wish("count [OX2H]", 1.0, 2.0, 3.0)),
+        ("count *= >= 1", Wish("count *=", 1.0, INFINITE)),
+        ("0.2 <= similarity CC(=O)Nc1ccc(O)cc1 <= 0.4", Wish("similarity CC(=O)Nc1ccc(O)cc1", 0.2, 0.4)),
+        ("score dock >= -7.5 * 0.4", Wish("score dock", -7.5, INFINITE, 0.4)),
     ],
 )
 def test_a_wish_is_read(text, wish):
@@ -47,7 +60,20 @@ def test_a_wish_is_read(text, wish):
     [
         ("qed", "expected 'valid', or a range such as 'qed >= 0.8'"),
         ("qed > 0.8", "expected 'valid', or a range"),
-        ("beauty >= 1", "of one of qed, sa, logp, tpsa, weight, rings, heavy_atoms; got 'beauty >= 1'"),
+        ("beauty >= 1", "of one of qed, sa, logp, tpsa, weight, rings, heavy_atoms, donors, .*; got 'beauty >= 1'"),
+        ("has", "or 'has SMARTS', 'has 2..3 SMARTS', 'lacks SMARTS'"),
+        ("has C N", "expected 'valid', or a range"),
+        ("valid CCO", "expected 'valid', or a range"),
+        ("qed CCO >= 0.5", "expected 'valid', or a range"),
+        ("lacks 2 [OX2H]", "expected 'valid', or a range"),
+        ("has 3..2 [OX2H]", "the range of 'has 3..2 .OX2H.' is empty, 3 is more than 2"),
+        ("logp >= " + "9" * 400, "is empty, inf is more than inf"),
+        ("count >= 2", "expected a SMARTS pattern after 'count', as in 'count … >= 1'"),
+        ("similarity >= 0.4", "expected a SMILES after 'similarity'"),
+        ("alerts chembl <= 1", "expected a list of alerts, one of pains, brenk, nih; got 'chembl'"),
+        ("score dock >= 1", "no scorers were given, so 'score dock' cannot be asked"),
+        ("score http://localhost/ >= 1", "no scorers were given"),
+        ("has " + "C" * 1200, "expected at most 1,200 characters, got 1,204"),
         ("valid >= 1", "expected 'valid', or a range"),
         ("", "expected 'valid', or a range"),
         ("3 <= logp <= 2", "the range of '3 <= logp <= 2' is empty, 3 is more than 2"),
@@ -57,7 +83,7 @@ def test_a_wish_is_read(text, wish):
 )
 def test_what_cannot_be_wished_is_refused(text, message):
     with pytest.raises(ConditionError, match=message):
-        read_wish(text)
+        read_wish(text).weigher()
 
 
 def test_a_figure_costs_its_distance_from_the_range_and_nothing_inside():
