@@ -15,6 +15,7 @@ import constraints.automata.chain as chain_module
 from constraints.automata.automaton import Automaton
 from constraints.automata.chain import Chain
 from constraints.automata.chain_log import LogChain
+from constraints.automata.chain_steps import ROWS, WORTH, Steps
 from constraints.automata.chain_sweep import log_z
 from seqdiff.draws import categorical
 from seqdiff.errors import ConditionError
@@ -181,7 +182,7 @@ def test_equal_masses_count_words_exactly(automaton):
     p = torch.ones(1, length, automaton.vocabulary, dtype=F64)
     assert round(math.exp(Chain(automaton, dtype=F64).log_mass(p))) == pytest.approx(automaton.count_words(length), rel=1e-13)
     p = torch.full_like(p, 2.0**-20)
-    counted = Chain(automaton, dtype=F64)._backward(p, None).beta[0][automaton.start] * 2.0**length
+    counted = Chain(automaton, dtype=F64)._backward(p, None).beta[0][0, automaton.start] * 2.0**length
     mantissa, _ = math.frexp(float(counted))
     assert mantissa == math.frexp(automaton.count_words(length))[0]
 
@@ -227,6 +228,46 @@ def test_rows_do_not_depend_on_their_batch(automaton, monkeypatch):
     in_parts = chain.reveal(p, commit, u)
     assert torch.equal(in_parts[0], revealed)
     torch.testing.assert_close(in_parts[2], after, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("groups", [2, 3, 7])
+@pytest.mark.parametrize("name", CASES)
+def test_rows_do_not_depend_on_their_group(name, groups, monkeypatch):
+    """35 rows in groups of their own for threads: filled up to 36 for two and three, 5 in each of seven."""
+    automaton, vocabulary = CASES[name]
+    rows, length = 35, 9
+    p, u = random_p(6, rows, length, vocabulary), uniform_noise(7, rows, length)
+    p[:, 3] = torch.nn.functional.one_hot(torch.tensor(1), vocabulary).double()
+    p[8] = 0
+    region = None
+    if automaton.regions > 1:
+        region = torch.randint(0, automaton.regions, (rows, length), generator=torch.Generator().manual_seed(5))
+    commit = uniform_noise(8, rows, length) < 0.3
+    chain = Chain(automaton)
+    expected = [*chain.draw(p, u, region), *chain.reveal(p, commit, u, region), chain.gradient(p, region)]
+    monkeypatch.setattr(Steps, "groups", lambda self, p: groups)
+    found = [*chain.draw(p, u, region), *chain.reveal(p, commit, u, region), chain.gradient(p, region)]
+    assert torch.isfinite(expected[1]).sum() > 10
+    for name, a, b in zip(("tokens", "log Z", "revealed", "before", "after"), expected[:-1], found[:-1], strict=True):
+        assert torch.equal(a, b), name
+    torch.testing.assert_close(found[-1], expected[-1], rtol=1e-5, atol=1e-6)
+    monkeypatch.setattr(chain_module, "STORED", 20_000)
+    for a, b in zip(expected[:2], chain.draw(p, u, region), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_rows_are_grouped_by_threads_where_that_is_worth_it(monkeypatch):
+    steps = Chain(random_automaton(4, states=80, classes=40, vocabulary=40))._steps
+    assert len(steps.pairs) > 1000
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    many = torch.zeros(WORTH // len(steps.pairs) + 1, 0, 0)
+    assert steps.groups(many) == 4
+    assert steps.groups(many[:-2]) == 1, "too little work"
+    assert steps.groups(many.to("meta")) == 1, "another device"
+    steps.pairs = torch.zeros(WORTH)
+    assert [steps.groups(many[:rows]) for rows in (1, ROWS, 2 * ROWS, 3 * ROWS + 1)] == [1, 1, 2, 3]
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    assert steps.groups(many) == 1
 
 
 @pytest.mark.parametrize("name", ["two regions", "parallel"])

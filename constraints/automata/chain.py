@@ -7,9 +7,11 @@ A state from which nothing can be completed has β = 0 exactly and is never ente
 whatever the rounding. Rows whose mass leaves the range of float32 are done again in float64 (`chain_sweep` says how that is
 noticed), and what leaves that range too, in logarithms.
 
-Shapes: B = R rows, L length, V vocabulary, G regions, D labels (`chain_steps`), S states, N committed positions.
+Shapes: B = H W rows (R) in groups (`chain_steps`), L length, V vocabulary, G regions, D labels, S states, N committed
+positions.
 """
 
+import math
 from collections.abc import Callable
 from copy import copy
 from dataclasses import replace
@@ -78,7 +80,7 @@ class Chain:
     @torch.no_grad()
     def possible(self, allowed: Tensor, region: Tensor | None = None) -> Tensor:
         """Which rows can hold a word of tokens that are `allowed` (R, L, V) bool: reachability, no mass; (R,) bool."""
-        return reachable(self._steps, self._presence(allowed, region))[0][self._steps.start] > 0
+        return reachable(self._steps, self._presence(allowed, region))[0][:, self._steps.start].flatten() > 0
 
     @torch.no_grad()
     def possible_at(self, allowed: Tensor, region: Tensor | None = None) -> Tensor:
@@ -86,17 +88,23 @@ class Chain:
         return allowed & (self._by_token(usable(self._steps, self._presence(allowed, region)), region) > 0)
 
     def _in_parts(self, method: Callable[..., tuple[Tensor, ...]], *arguments: Tensor, region: Tensor | None):
-        """The rows in parts whose tables fit into memory, joined again."""
+        """The rows in parts whose tables fit into memory, joined again; a few more rows where they fill groups."""
         R, L = arguments[0].shape[:2]
+        H = self._steps.groups(arguments[0])
+        if R % H:
+            more = torch.arange(R + -R % H, device=arguments[0].device).clamp(max=R - 1)
+            arguments, region = tuple(x[more] for x in arguments), None if region is None else region[more]
         row = ((L + 1) * (self._steps.states + 1) + len(self._steps.pairs)) * self.dtype.itemsize
-        size = max(1, STORED // row)
+        size = max(1, STORED // row // H) * H
         if size >= R:
-            return method(*arguments, region)
-        parts = [
-            method(*(x[b : b + size] for x in arguments), None if region is None else region[b : b + size])
-            for b in range(0, R, size)
-        ]
-        return tuple(torch.cat(column) for column in zip(*parts, strict=True))
+            found = method(*arguments, region)
+        else:
+            parts = [
+                method(*(x[b : b + size] for x in arguments), None if region is None else region[b : b + size])
+                for b in range(0, R, size)
+            ]
+            found = tuple(torch.cat(column) for column in zip(*parts, strict=True))
+        return tuple(x[:R] for x in found) if R % H else found
 
     def _mend(self, method: str, sound: Tensor, values: tuple[Tensor, ...], *arguments: Tensor, region: Tensor | None):
         """`values` of a method, with the rows that are not sound done again with more range; −∞ where nothing is possible."""
@@ -126,7 +134,7 @@ class Chain:
     # ── sweeps ──
 
     def _backward(self, p: Tensor, region: Tensor | None, keep: bool = False) -> Sweep:
-        masses = Masses.of(p, self._steps, region, self.dtype)
+        masses = Masses.of(p, self._steps, region, self.dtype, math.gcd(len(p), self._steps.groups(p)))
         beta, L = accepted(self._steps, masses.m), p.shape[1]
         return backward(self._steps, masses, beta, L, self._room(L + 1, beta) if keep else None)
 
@@ -141,12 +149,12 @@ class Chain:
         self._spare[:] = [room for room in [sweep.beta[0]._base] if room is not None]
 
     def _presence(self, allowed: Tensor, region: Tensor | None) -> Masses:
-        masses = Masses.of(allowed.to(torch.float64), self._steps, region, self.dtype)
+        masses = Masses.of(allowed.to(torch.float64), self._steps, region, self.dtype, 1)
         return replace(masses, m=(masses.m > 0).to(self.dtype))
 
     def _by_token(self, by_label: Tensor, region: Tensor | None) -> Tensor:
-        """(L, D, B) → (B, L, V), summed over the labels of a token."""
-        by_class = torch.einsum("ldb,dk->blk", by_label.double(), self._steps.members.double())
+        """(L, H, D, W) → (B, L, V), summed over the labels of a token."""
+        by_class = torch.einsum("lhdw,dk->hwlk", by_label.double(), self._steps.members.double()).flatten(0, 1)
         classes = self._steps.classes
         if region is None or len(classes) == 1:
             return by_class[..., classes[0]]
@@ -177,23 +185,24 @@ class Chain:
     def _path(self, sweep: Sweep, u: Tensor, upto: int) -> tuple[Tensor, Tensor]:
         """Labels (R, L′) drawn one after the other, and what is left of each u: uniform again, given the label."""
         steps, m, beta = self._steps, sweep.masses.m, sweep.beta
-        L, D, B = m.shape
-        column = torch.arange(B, device=m.device, dtype=torch.int32).unsqueeze(-1)
-        place = (steps.step * B).to(torch.int32)  # of (δ(q, d), row 0) in a flat β
+        _, H, D, W = m.shape
+        B = H * W
+        group, within = torch.arange(H, device=m.device), torch.arange(W, device=m.device)
+        row = (group.unsqueeze(-1) * (steps.states + 1) * W + within).view(B, 1)  # of (state 0, row b) in a flat β
         state = torch.full((B,), steps.start, device=m.device)
-        noise = u.T.clamp(max=1 - 2**-52).unsqueeze(-1).contiguous()  # u · total then stays below the total
-        by_row = m.transpose(1, 2).contiguous()
+        noise = u.T.clamp(max=1 - 2**-52).unsqueeze(-1)  # u · total then stays below the total
         drawn = []
-        for i in range(upto):
-            there = place.index_select(0, state).add_(column).view(-1)
-            weight = beta[i + 1].view(-1).index_select(0, there).view(B, D).mul_(by_row[i])
+        for mass, after, u_i in zip(m[:upto].transpose(2, 3), beta[1:], noise, strict=False):
+            following = steps.step.index_select(0, state)
+            weight = after.take(torch.add(row, following, alpha=W))
+            weight.view(H, W, D).mul_(mass)
             cumulative = weight.cumsum(-1, dtype=torch.float64)
-            threshold = noise[i] * cumulative[:, -1:]
+            threshold = u_i * cumulative[:, -1:]
             label = torch.searchsorted(cumulative, threshold, right=True).clamp_(max=D - 1)
-            state = steps.step[state, label.squeeze(-1)]
+            state = following.gather(-1, label).squeeze(-1)
             drawn.append((label, threshold, cumulative.gather(-1, label), weight.gather(-1, label)))
         if not drawn:
-            return place.new_empty(B, 0, dtype=torch.int64), noise.new_empty(B, 0)
+            return state.new_empty(B, 0), noise.new_empty(B, 0)
         label, threshold, upper, weight = (torch.cat(column, -1) for column in zip(*drawn, strict=True))
         left = 1 - (upper - threshold) / weight
         return label, torch.where(left < 1, left.clamp(min=0), 0.0)

@@ -53,7 +53,7 @@ class LogChain:
 
     def _log_masses(self, p: Tensor, region: Tensor | None) -> Tensor:
         """log m (L, B, K)."""
-        mass = class_masses(p, self._classes, self._steps.members.shape[1], region).permute(2, 1, 0)
+        mass = class_masses(p, self._classes, self._steps.members.shape[1], region).transpose(1, 2)
         return torch.where(mass > 0, mass.clamp(min=1e-323).log(), NEVER)
 
     def _backward(self, log_m: Tensor) -> list[Tensor]:

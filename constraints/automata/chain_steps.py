@@ -8,26 +8,30 @@ with a state that it can lead to; the sum over edges then is one product a pair 
 
 with rows as the last axis, so that every index moves a contiguous run of numbers.
 
-Shapes: B rows, L length, V vocabulary, G regions, K classes, D labels, S states, E edges, P pairs.
+Rows are laid out in H groups of W, one group after the other: a thread that takes one part in H of each table in every
+operation then meets its own rows again, where its caches hold them. All groups together are read as one automaton of H parts.
+
+Shapes: B = H W rows, L length, V vocabulary, G regions, K classes, D labels, S states, E edges, P pairs.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import embedding_bag
 
+WORTH, ROWS = 2**16, 8  # pairs × rows, and rows a thread, below which more threads gain nothing
 BLOCK_COST = 400  # one more block of pairs costs about as much time as this many rows of padding
 
 
 def class_masses(p: Tensor, classes: Tensor, count: int, region: Tensor | None) -> Tensor:
-    """m (K, B, L) with m[c, b, i] = Σ_{v: class c} p[b, i, v]; summed token by token, so that no row depends on its batch."""
-    by_token = p.flatten(0, 1).t().contiguous()
-    mass = by_token.new_zeros(count, by_token.shape[1])
+    """m (L, K, B) with m[i, c, b] = Σ_{v: class c} p[b, i, v]; summed token by token, so that no row depends on its batch."""
+    B, L, V = p.shape
+    by_token = p.reshape(B, L * V).t().contiguous().view(L, V, B)
+    mass = by_token.new_zeros(L, count, B)
     if region is None or len(classes) == 1:
-        mass.index_add_(0, classes[0], by_token)
-    else:
-        mass.scatter_add_(0, classes[region.flatten()].t(), by_token)
-    return mass.view(count, *p.shape[:2])
+        return mass.index_add_(1, classes[0], by_token)
+    return mass.scatter_add_(1, classes[region.t()].transpose(1, 2), by_token)
 
 
 def labelled(delta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -55,7 +59,10 @@ def labelled(delta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def blocks_of(width: np.ndarray) -> list[tuple[int, int, int]]:
-    """Labels by falling number of pairs, cut into blocks (first, last + 1, width) whose labels are padded to one width."""
+    """Labels by falling number of pairs, cut into blocks (first, last + 1, width) whose labels are padded to one width.
+
+    Within a block the n-th pairs of all labels stand together, so that the product with m_i runs over contiguous numbers.
+    """
     blocks: list[tuple[int, int, int]] = []
     first, padding = 0, 0
     for d in range(1, len(width) + 1):
@@ -92,12 +99,13 @@ class Steps:
         self._rows: list[tuple[slice, slice, int]] = []
         end = 0
         for first, last, width in self._blocks:
-            start = end
+            count = last - first
             for d in range(first, last):
-                pairs.append(np.pad(targets[d], (0, width - len(targets[d]))))
-                pair[:, d] = end + np.searchsorted(targets[d], step[:, d])
-                end += width
-            self._rows.append((slice(first, last), slice(start, end), width))
+                pair[:, d] = end + np.searchsorted(targets[d], step[:, d]) * count + d - first
+            padded = [np.pad(targets[d], (0, width - len(targets[d]))) for d in range(first, last)]
+            pairs.append(np.stack(padded, 1).ravel())
+            self._rows.append((slice(first, last), slice(end, end + width * count), width))
+            end += width * count
         flat = np.concatenate(pairs) if pairs else np.zeros(0, np.int64)
         source, label = np.nonzero(step < S)
         edge = pair[source, label]
@@ -113,57 +121,98 @@ class Steps:
         self.start = int(automaton.start)
         self.accepting = table(np.append(automaton.accepting, False), torch.bool)
         used = np.unique(edge)  # not the padding
-        self._out = _bags(edge, source, S + 1, table)
-        self._into = _bags(source, edge, len(flat), table)
-        self._arrive = _bags(used, flat[used], S + 1, table)
+        self._out = Bags(edge, source, S + 1, len(flat), table)
+        self._into = Bags(source, edge, len(flat), S + 1, table)
+        self._arrive = Bags(used, flat[used], S + 1, len(flat), table)
+        self._pairs_of: dict[int, Tensor] = {1: self.pairs}
 
-    def label_masses(self, mass: Tensor) -> Tensor:
-        """(K, B, L) by class → (L, D, B) by label."""
+    def _pairs(self, groups: int) -> Tensor:
+        if groups not in self._pairs_of:
+            self._pairs_of[groups] = repeated(self.pairs, self.states + 1, groups)
+        return self._pairs_of[groups]
+
+    def groups(self, p: Tensor) -> int:
+        """H for p (B, …): one for each thread of the CPU, as far as the work is worth their meeting."""
+        if p.device.type != "cpu" or len(p) * len(self.pairs) < WORTH:
+            return 1
+        return max(1, min(torch.get_num_threads(), len(p) // ROWS))
+
+    def label_masses(self, mass: Tensor, groups: int) -> Tensor:
+        """(L, K, B) by class → (L, H, D, W) by label."""
         label, member = self.members.nonzero(as_tuple=True)
-        if len(label) == len(self.members):
-            by_label = mass[member]
-        else:
-            by_label = mass.new_zeros(len(self.members), *mass.shape[1:]).index_add_(0, label, mass[member])
-        return by_label.flatten(0, 1).t().contiguous().view(mass.shape[2], len(self.members), mass.shape[1])
+        by_label = mass.index_select(1, member)
+        if len(label) > len(self.members):
+            by_label = mass.new_zeros(len(mass), len(self.members), mass.shape[2]).index_add_(1, label, by_label)
+        return by_label.unflatten(2, (groups, mass.shape[2] // groups)).transpose(1, 2).contiguous()
 
-    def scratch(self, like: Tensor) -> Tensor:
-        """Room for T (P, B), for `like` (…, B)."""
-        return like.new_empty(len(self.pairs), like.shape[-1])
+    def scratch(self, like: Tensor) -> "Scratch":
+        """Room for T, for β `like` (H, S + 1, W)."""
+        H, _, W = like.shape
+        pairs = like.new_empty(H, len(self.pairs), W)
+        blocks = [pairs[:, rows].view(H, width, -1, W) for _, rows, width in self._rows]
+        return Scratch(pairs.view(-1, W), blocks)
 
-    def backward(self, beta: Tensor, mass: Tensor, scratch: Tensor) -> Tensor:
-        """β_{i−1} (S + 1, B) from β_i (S + 1, B) and m_i (D, B); the dead state's row is 0."""
-        torch.index_select(beta, 0, self.pairs, out=scratch)
-        self._weigh(scratch, mass)
-        return self._sum(scratch, self._out)
+    def by_block(self, m: Tensor) -> list[Tensor]:
+        """Views (…, H, 1, labels, W) of masses (…, H, D, W), one a block."""
+        return [m[..., labels, :].unsqueeze(-3) for labels, _, _ in self._rows]
+
+    def backward(self, beta: Tensor, mass: list[Tensor], scratch: "Scratch") -> Tensor:
+        """β_{i−1} (H, S + 1, W) from β_i and m_i `by_block`; the dead state's row is 0."""
+        H, S, W = beta.shape
+        torch.index_select(beta.view(-1, W), 0, self._pairs(H), out=scratch.pairs)
+        for block, m in zip(scratch.blocks, mass, strict=True):
+            block.mul_(m)
+        return self._out.sum(scratch.pairs, H).view(H, S, W)
 
     def follow(self, beta: Tensor, mass: Tensor, c: int) -> Tensor:
-        """`backward` where every row has mass on class c alone: the automaton moves as one map."""
-        return beta[self.step_of_class[:, c]] * mass.amax(0)
+        """`backward`, m_i (H, D, W), where every row has mass on class c alone: the automaton moves as one map."""
+        return beta.index_select(1, self.step_of_class[:, c]) * mass.amax(1, keepdim=True)
 
     def forward(self, alpha: Tensor, mass: Tensor, beta: Tensor) -> tuple[Tensor, Tensor]:
-        """(α_i (S + 1, B), g_i (D, B)) from α_{i−1}, m_i and β_i, with g_i(d) = Σ_q α_{i−1}(q) β_i(δ(q, d))."""
-        into = self._sum(alpha, self._into)
-        through = into * beta[self.pairs]
+        """(α_i (H, S + 1, W), g_i (H, D, W)) from α_{i−1}, m_i and β_i, with g_i(d) = Σ_q α_{i−1}(q) β_i(δ(q, d))."""
+        H, S, W = alpha.shape
+        into = self._into.sum(alpha.view(-1, W), H).view(H, -1, W)
+        through = into * beta.index_select(1, self.pairs)
         g = torch.zeros_like(mass)
-        for labels, rows, width in self._rows:
-            g[labels] = through[rows].view(-1, width, mass.shape[-1]).sum(1)
-        return self._sum(self._weigh(into, mass), self._arrive), g
+        for (labels, rows, width), m in zip(self._rows, self.by_block(mass), strict=True):
+            g[:, labels] = through[:, rows].view(H, width, -1, W).sum(1)
+            into[:, rows].view(H, width, -1, W).mul_(m)
+        return self._arrive.sum(into.view(-1, W), H).view(H, S, W), g
 
-    def _weigh(self, pairs: Tensor, mass: Tensor) -> Tensor:
-        for labels, rows, width in self._rows:
-            pairs[rows].view(-1, width, mass.shape[-1]).mul_(mass[labels].unsqueeze(1))
-        return pairs
 
-    @staticmethod
-    def _sum(table: Tensor, bags: tuple[Tensor, Tensor]) -> Tensor:
-        index, offsets = bags
+@dataclass(frozen=True)
+class Scratch:
+    """Room for T: all `pairs` (H P, W), and views of its `blocks` (H, width, labels, W)."""
+
+    pairs: Tensor
+    blocks: list[Tensor]
+
+
+class Bags:
+    """Sums of some rows of a table: item n of `item` belongs to bag n of `bag`; `length` is that of the table."""
+
+    def __init__(self, item: np.ndarray, bag: np.ndarray, bags: int, length: int, table):
+        order = np.argsort(bag, kind="stable")
+        offsets = np.concatenate([[0], np.cumsum(np.bincount(bag, minlength=bags))])
+        self._tables = {1: (table(item[order], torch.int32), table(offsets, torch.int32))}
+        self._bags, self._length = bags, length
+
+    def sum(self, table: Tensor, groups: int) -> Tensor:
+        """(H bags, W) from H tables (H length, W), one after the other."""
+        index, offsets = self._of(groups)
         if len(index) == 0:
-            return table.new_zeros(len(offsets) - 1, table.shape[-1])
-        return embedding_bag(index, table, offsets, mode="sum", include_last_offset=True)
+            return table.new_zeros(groups * self._bags, table.shape[-1])
+        return torch.embedding_bag(table, index, offsets, mode=0, include_last_offset=True)[0]  # mode 0: sum
+
+    def _of(self, groups: int) -> tuple[Tensor, Tensor]:
+        if groups not in self._tables:
+            index, offsets = self._tables[1]
+            starts = repeated(offsets[:-1], len(index), groups)
+            ends = starts.new_tensor([groups * len(index)])
+            self._tables[groups] = repeated(index, self._length, groups), torch.cat([starts, ends])
+        return self._tables[groups]
 
 
-def _bags(item: np.ndarray, bag: np.ndarray, bags: int, table) -> tuple[Tensor, Tensor]:
-    """Items ordered by bag, and where each bag begins: (n,) and (bags + 1,) int32."""
-    order = np.argsort(bag, kind="stable")
-    offsets = np.concatenate([[0], np.cumsum(np.bincount(bag, minlength=bags))])
-    return table(item[order], torch.int32), table(offsets, torch.int32)
+def repeated(index: Tensor, length: int, groups: int) -> Tensor:
+    """An index (n,) into a table of `length` rows, for H of them one after the other: (H n,)."""
+    return (index + length * torch.arange(groups, dtype=index.dtype, device=index.device).unsqueeze(-1)).flatten()

@@ -3,7 +3,7 @@
 Numbers are scaled by powers of two, which are exact, so that what is lost is what falls below the smallest number of the
 type, 2^−149 in float32. A row is *sound* if its Z is far above what all such losses together could amount to.
 
-Shapes: B rows, L length, V vocabulary, K classes, D labels, S states, N clamped positions.
+Shapes: B = H W rows in groups (`chain_steps`), L length, V vocabulary, K classes, D labels, S states, N clamped positions.
 """
 
 import math
@@ -20,7 +20,7 @@ LOWEST = {torch.float32: (-149, -24), torch.float64: (-1074, -53)}  # log₂ of 
 
 @dataclass
 class Masses:
-    """Label masses m (L, D, B), to be multiplied by 2^(norm + shift).
+    """Label masses m (L, H, D, W), to be multiplied by 2^(norm + shift).
 
     Attributes:
         norm: (L, B) int64, from p as it came to Σ_v p_i(v) ≤ 1.
@@ -34,17 +34,17 @@ class Masses:
     only: list[int | None]
 
     @classmethod
-    def of(cls, p: Tensor, steps: Steps, region: Tensor | None, dtype: torch.dtype) -> "Masses":
-        """From p (B, L, V) and region (B, L)."""
+    def of(cls, p: Tensor, steps: Steps, region: Tensor | None, dtype: torch.dtype, groups: int) -> "Masses":
+        """From p (B, L, V) and region (B, L); H = `groups`."""
         total = p.sum(-1)
         _, norm = torch.frexp(total * (1 - 2**-20))  # a sum of 1, give or take the rounding, is left alone
         by_class = class_masses(
             (p * power(-norm, total).unsqueeze(-1)).to(dtype), steps.classes, steps.members.shape[1], region
         )
-        support = by_class.amax(1) > 0
-        single, only = (support.sum(0) == 1).tolist(), support.to(torch.int8).argmax(0).tolist()
+        support = by_class.amax(2) > 0
+        single, only = (support.sum(1) == 1).tolist(), support.to(torch.int8).argmax(1).tolist()
         return cls(
-            steps.label_masses(by_class),
+            steps.label_masses(by_class, groups),
             norm.T.to(torch.int64),
             torch.zeros_like(norm.T, dtype=torch.int64),
             [c if alone else None for c, alone in zip(only, single, strict=True)],
@@ -53,16 +53,17 @@ class Masses:
     def clamped(self, row: Tensor, i: Tensor, labels: Tensor, upto: int) -> "Masses":
         """Factor 1 for a token with labels (N, D) bool at positions i (N,) of rows (N,); no shift before position `upto`."""
         m, norm, shift = self.m.clone(), self.norm.clone(), self.shift.clone()
-        m[:upto] *= power(shift[:upto], m).unsqueeze(1)
+        _, H, _, W = m.shape
+        m[:upto] *= power(shift[:upto], m).view(upto, H, 1, W)
         shift[:upto] = 0
-        m[i, :, row] = labels.to(m)
+        m[i, row // W, :, row % W] = labels.to(m)
         norm[i, row] = 0
         return Masses(m, norm, shift, self.only)
 
 
 @dataclass
 class Sweep:
-    """What going backward leaves: β_i (S + 1, B) in beta[i], β_0 alone unless kept, and the masses as scaled on the way."""
+    """What going backward leaves: β_i (H, S + 1, W) in beta[i], β_0 alone unless kept, and the masses as scaled on the way."""
 
     beta: list[Tensor]
     masses: Masses
@@ -74,34 +75,37 @@ def power(exponent: Tensor, like: Tensor) -> Tensor:
 
 
 def accepted(steps: Steps, m: Tensor) -> Tensor:
-    """β_L (S + 1, B) = 1[F]."""
-    return steps.accepting.to(m).unsqueeze(-1).expand(-1, m.shape[-1]).contiguous()
+    """β_L (H, S + 1, W) = 1[F]."""
+    _, H, _, W = m.shape
+    return steps.accepting.to(m).view(1, -1, 1).expand(H, -1, W).contiguous()
 
 
 def started(steps: Steps, m: Tensor) -> Tensor:
-    """α_0 (S + 1, B) = 1[q_0]."""
-    alpha = m.new_zeros(steps.states + 1, m.shape[-1])
-    alpha[steps.start] = 1
+    """α_0 (H, S + 1, W) = 1[q_0]."""
+    _, H, _, W = m.shape
+    alpha = m.new_zeros(H, steps.states + 1, W)
+    alpha[:, steps.start] = 1
     return alpha
 
 
 def backward(steps: Steps, masses: Masses, beta: Tensor, upto: int, room: Tensor | None = None) -> Sweep:
-    """From β at position `upto` down to β_0, kept in `room` (L + 1, S + 1, B) if given; rescales the masses in place.
+    """From β at position `upto` down to β_0, kept in `room` (L + 1, H, S + 1, W) if given; rescales the masses in place.
 
     It is the masses of the next position that are multiplied, for they are fewer than the states.
     """
     m, scratch = masses.m, steps.scratch(beta)
+    blocks = steps.by_block(m)
     if room is not None:
-        beta = room[upto].copy_(beta)
+        room[upto].copy_(beta)
     for i in reversed(range(upto)):
         if i % RESCALE == 0:
-            _, shift = torch.frexp(beta.amax(0))
+            _, shift = torch.frexp(beta.amax(1, keepdim=True))
             m[i].mul_(power(-shift, m))
-            masses.shift[i] = shift
+            masses.shift[i] = shift.flatten()
         c = masses.only[i]
-        beta = steps.backward(beta, m[i], scratch) if c is None else steps.follow(beta, m[i], c)
+        beta = steps.backward(beta, [b[i] for b in blocks], scratch) if c is None else steps.follow(beta, m[i], c)
         if room is not None:
-            beta = room[i].copy_(beta)
+            room[i].copy_(beta)
     return Sweep([beta] if room is None else list(room), masses)
 
 
@@ -110,7 +114,7 @@ def log_z(steps: Steps, sweep: Sweep) -> tuple[Tensor, Tensor]:
 
     At position i at most `lost` · 2^(shifts from i on) · (forward mass ≤ 1) is lost.
     """
-    masses, mass = sweep.masses, sweep.beta[0][steps.start].double()
+    masses, mass = sweep.masses, sweep.beta[0][:, steps.start].flatten().double()
     shifts = torch.cat([masses.shift.new_zeros(1, len(mass)), masses.shift.flip(0).cumsum(0)])
     sound = mass.log2() + shifts[-1] - shifts.amax(0) > _needed(steps, masses.m)
     return mass.log() + math.log(2) * (shifts[-1] + masses.norm.sum(0)).double(), sound & torch.isfinite(mass)
@@ -119,27 +123,28 @@ def log_z(steps: Steps, sweep: Sweep) -> tuple[Tensor, Tensor]:
 def _needed(steps: Steps, m: Tensor) -> float:
     """log₂ of the least Z that what is lost in L positions, D labels and S states does not touch."""
     smallest, precision = LOWEST[m.dtype]
-    return smallest - precision + math.log2((len(m) + 1) * (m.shape[1] + 1) * (steps.states + 1))
+    return smallest - precision + math.log2((len(m) + 1) * (m.shape[2] + 1) * (steps.states + 1))
 
 
 def gradient(steps: Steps, sweep: Sweep) -> tuple[Tensor, Tensor]:
-    """∂ log Z/∂m_i(d) = g_i(d)/Σ_d m_i(d) g_i(d), (L, D, B) float64, and which rows are sound.
+    """∂ log Z/∂m_i(d) = g_i(d)/Σ_d m_i(d) g_i(d), (L, H, D, W) float64, and which rows are sound.
 
     g_i(d) = Σ_q α_{i−1}(q) β_i(δ(q, d)).
     """
     masses, alpha = sweep.masses, started(steps, sweep.masses.m)
-    enough = sweep.beta[0][steps.start].double().log2() - _needed(steps, masses.m)
+    enough = sweep.beta[0][:, steps.start].double().log2() - _needed(steps, masses.m)
     shift, sound = torch.zeros_like(enough), torch.ones_like(enough, dtype=torch.bool)
     found = torch.zeros_like(masses.m, dtype=torch.float64)
     for i, m in enumerate(masses.m):
         alpha, g = steps.forward(alpha, m, sweep.beta[i + 1])
-        total = (m.double() * g).sum(0)
-        found[i] = g / total
+        total = (m.double() * g).sum(1)
+        found[i] = g / total.unsqueeze(1)
         sound &= (total > 0) & torch.isfinite(total) & (shift < enough)
-        _, e = torch.frexp(alpha.amax(0))
-        alpha *= power(-e, alpha)
+        _, e = torch.frexp(alpha.amax(1))
+        alpha *= power(-e, alpha).unsqueeze(1)
         shift = shift + e
-    return found * power(-(masses.norm + masses.shift), found).unsqueeze(1), sound
+    scale = power(-(masses.norm + masses.shift), found)
+    return found * scale.view(-1, len(alpha), 1, alpha.shape[-1]), sound.flatten()
 
 
 def reachable(steps: Steps, masses: Masses) -> list[Tensor]:
@@ -147,12 +152,12 @@ def reachable(steps: Steps, masses: Masses) -> list[Tensor]:
     beta = [accepted(steps, masses.m)]
     scratch = steps.scratch(beta[0])
     for m in masses.m.flip(0):
-        beta.append(steps.backward(beta[-1], m, scratch).clamp_(max=1))
+        beta.append(steps.backward(beta[-1], steps.by_block(m), scratch).clamp_(max=1))
     return beta[::-1]
 
 
 def usable(steps: Steps, masses: Masses) -> Tensor:
-    """(L, D, B) bool: the labels that stand at a position in some word, for masses of zeros and ones."""
+    """(L, H, D, W) bool: the labels that stand at a position in some word, for masses of zeros and ones."""
     beta, alpha = reachable(steps, masses), started(steps, masses.m)
     uses = torch.zeros_like(masses.m, dtype=torch.bool)
     for i, m in enumerate(masses.m):
