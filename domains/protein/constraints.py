@@ -6,7 +6,8 @@ They are joined by `&`, confined by `.within("gap1")`, and written by `str`; doc
 import re
 
 from constraints.language.algebra import And, Constraint
-from constraints.language.expression import Avoid, Ban, Count, Pin, Sum, Tie
+from constraints.language.distance import Edits, Identity
+from constraints.language.expression import Avoid, Ban, Count, Pin, Regex, Sum, Tie
 from constraints.language.motif import Tokens
 from domains.protein import AMINO_ACIDS
 from domains.protein.data import BREAK
@@ -42,6 +43,26 @@ def no_isomerisation() -> Avoid:
     return Avoid("D-G")  # type: ignore[arg-type]
 
 
+def no_acid_cleavage() -> Avoid:
+    """No D-P, a bond that acid breaks."""
+    return Avoid("D-P")  # type: ignore[arg-type]
+
+
+def paired_cysteines() -> Regex:
+    """An even number of cysteines, so that each may have a partner; of one chain of several, `.within("chain1")`."""
+    return Regex("[^C]*(C[^C]*C[^C]*)*")
+
+
+def edits(reference: str, low: int, high: int | None = None) -> Edits:
+    """An edit budget: as long as the reference (the wild type), with low to high residues substituted."""
+    return Edits(_residues(reference), low, high)
+
+
+def identity(reference: str, low: float, high: float = 100) -> Identity:
+    """As long as the reference, and low to high percent of its residues the same."""
+    return Identity(_residues(reference), low, high)
+
+
 def composition(residues: str, low: int, high: int | None = None) -> Count:
     """So many residues of a set: `composition("C", 0, 1)` is at most one cysteine. None: no upper bound."""
     return Count(letters(residues), low, high)  # type: ignore[arg-type]
@@ -71,6 +92,15 @@ def like_chains(chain: str, copies: int) -> tuple[str, Constraint | None]:
     gaps = sum(bool(piece["holes"] or piece["gap"]) for piece in PIECE.finditer(chain))
     ties = [Tie(f"gap{g + 1}", f"gap{g + 1 + c * gaps}") for c in range(1, copies) for g in range(gaps)]
     return BREAK.join([chain] * copies), And(tuple(ties)) if len(ties) > 1 else (ties[0] if ties else None)
+
+
+def _residues(reference: str) -> str:
+    if not reference or set(reference) - set(AMINO_ACIDS):
+        wrong = sorted(set(reference) - set(AMINO_ACIDS)) or "nothing"
+        raise ConditionError(
+            f"reference: expected letters of {AMINO_ACIDS}, got {''.join(wrong)!r}; a chain is asked within(chain1, …)"
+        )
+    return reference
 
 
 def letters(residues: str) -> Tokens:

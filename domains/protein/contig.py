@@ -148,7 +148,8 @@ def _where(residues: list[Residue], run: list[int]) -> str:
     """author, label and index of the ends of a run."""
     first, last = residues[run[0]], residues[run[-1]]
     label = f"label {first.label[0]} {first.label[1]}–{last.label[1]}, " if first.label and last.label else ""
-    return f"author {first.author[0]} {first.author[1]}–{last.author[1]}, {label}index {first.index}–{last.index}"
+    also = "".join(f", {name} {a[0]} {a[1]}–{b[1]}" for (name, a), (_, b) in zip(first.also, last.also, strict=True) if a and b)
+    return f"author {first.author[0]} {first.author[1]}–{last.author[1]}, {label}index {first.index}–{last.index}{also}"
 
 
 def _braces(low: int, high: int) -> str:

@@ -18,6 +18,7 @@ from seqdiff.errors import ConfigError
 from seqdiff.training.data import EncodedData
 
 UNKNOWN, BREAK = "X", "/"
+BANNED = (UNKNOWN, BREAK)  # what no designed position may hold: a chain break stands where a template puts it
 PROTEIN = Alphabet("protein", (*AMINO_ACIDS, UNKNOWN, BREAK))
 RARE = "BJOUZ"  # ambiguity codes, selenocysteine, pyrrolysine: read as X
 JOINED = "joined"

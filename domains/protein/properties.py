@@ -5,9 +5,16 @@ has them, with free termini: of residues K 10.0, R 12.0, H 5.98, D 4.05, E 4.45,
 1982; the instability index Guruprasad's, 1990 (above 40: likely unstable).
 Of several chains the weight and the charge are sums, GRAVY and instability averages over residues, the isoelectric point
 that of all chains together.
+
+The hydrophobic moment is the greatest of any window of 11 residues, on the consensus scale of Eisenberg et al. (J. Mol. Biol.
+179:125, 1984), μ = |Σ_n H_n e^{inδ}| / 11 with δ = 100° for a helix. Low complexity is the share of residues that lie in a
+window of 12 whose letters have an entropy of at most 2.2 bits (Wootton and Federhen, Comput. Chem. 17:149, 1993).
 """
 
+import cmath
+import math
 import re
+from collections import Counter
 from dataclasses import dataclass
 
 from domains.protein import AMINO_ACIDS
@@ -26,6 +33,10 @@ METRICS = (
     "n_glycosylation",
     "deamidation",
     "isomerisation",
+    "acid_cleavage",
+    "unpaired_cysteines",
+    "moment",
+    "low_complexity",
 )
 PH = 7.0
 # Charge of a residue at pH 7 by the pK values above, in steps of 0.1: what a hard constraint can add up. Termini are not in it.
@@ -35,7 +46,14 @@ LIABILITIES = {
     "n_glycosylation": re.compile(r"(?=N[^P][ST])"),  # the sequon N-X-[ST]
     "deamidation": re.compile(r"(?=NG)"),
     "isomerisation": re.compile(r"(?=DG)"),
+    "acid_cleavage": re.compile(r"(?=DP)"),
 }
+EISENBERG = {
+    "A": 0.62, "R": -2.53, "N": -0.78, "D": -0.90, "C": 0.29, "Q": -0.85, "E": -0.74, "G": 0.48, "H": -0.40, "I": 1.38,
+    "L": 1.06, "K": -1.50, "M": 0.64, "F": 1.19, "P": 0.12, "S": -0.18, "T": -0.05, "W": 0.81, "Y": 0.26, "V": 1.08,
+}  # fmt: skip
+MOMENT_WINDOW, HELIX = 11, math.radians(100)
+SEG_WINDOW, SEG_BITS = 12, 2.2
 
 
 @dataclass(frozen=True)
@@ -82,7 +100,27 @@ def _figures(chains: list[str]) -> dict[str, float | bool | None]:
         "instability": sum(a.instability_index() * a.length for a in analyses) / total,
         "cysteines": sum(chain.count("C") for chain in chains),
         **liabilities,
+        "unpaired_cysteines": sum(chain.count("C") % 2 for chain in chains),
+        "moment": max(map(hydrophobic_moment, chains)),
+        "low_complexity": sum(map(low_complexity, chains)) / total,
     }
+
+
+def hydrophobic_moment(chain: str) -> float:
+    """The greatest μ of a window; a shorter chain is one window."""
+    window = min(MOMENT_WINDOW, len(chain))
+    turned = [EISENBERG[letter] * cmath.exp(1j * HELIX * n) for n, letter in enumerate(chain)]
+    return max(abs(sum(turned[i : i + window])) / window for i in range(len(chain) - window + 1))
+
+
+def low_complexity(chain: str) -> int:
+    """How many residues lie in a window of low entropy."""
+    low = set()
+    for i in range(len(chain) - SEG_WINDOW + 1):
+        counts = Counter(chain[i : i + SEG_WINDOW]).values()
+        if -sum(k / SEG_WINDOW * math.log2(k / SEG_WINDOW) for k in counts) <= SEG_BITS:
+            low.update(range(i, i + SEG_WINDOW))
+    return len(low)
 
 
 def _isoelectric_point(analyses) -> float:

@@ -5,8 +5,8 @@
 - *index*: the author's chain and the place among the residues that the file shows, from 0.
 
 Of several models the first is read; of alternative locations of a residue the one with the highest occupancy, the first of
-equals; a modified residue is read as its parent (MSE as M) where Biopython knows one, otherwise it is X. A chain
-without a name, as models often have, is called A.
+equals; a modified residue is read as its parent (MSE as M) where Biopython knows one, otherwise it is X. A free amino acid
+that was bound as a ligand is no residue of a chain. A chain without a name, as models often have, is called A.
 """
 
 import gzip
@@ -35,6 +35,7 @@ class Residue:
         letter: one of the twenty amino acids, or X.
         component: the residue's name in the file (MSE), for messages.
         joined: whether the chain goes on without a break from the residue before.
+        also: further numberings by name (`domains.protein.numbering`), None where the residue has none in it.
     """
 
     author: tuple[str, str]
@@ -43,10 +44,12 @@ class Residue:
     letter: str
     component: str
     joined: bool
+    also: tuple[tuple[str, tuple[str, str] | None], ...] = ()
 
     def number(self, numbering: str) -> tuple[str, str] | None:
         """(chain, number) in a numbering, None if the residue has none in it."""
-        return {"author": self.author, "label": self.label, "index": (self.author[0], str(self.index))}[numbering]
+        own = {"author": self.author, "label": self.label, "index": (self.author[0], str(self.index))}
+        return {**own, **dict(self.also)}[numbering]
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ def read_structure(path: str | Path) -> list[Residue]:
         raise ConfigError(f"structure: expected .pdb, .ent, .cif, .mmcif or .fasta (plain, .gz or .xz), got {path.name}")
     opened = {".gz": gzip.open, ".xz": lzma.open}.get(path.suffix, open)
     try:
-        with opened(path, "rt", encoding="utf-8") as file:
+        with opened(path, "rt", encoding="utf-8", errors="replace") as file:  # names in remarks may be of any encoding
             text = io.StringIO(file.read())
         atoms = _pdb_atoms(text) if kind in (".pdb", ".ent") else _cif_atoms(text)
     except (OSError, EOFError, lzma.LZMAError, ValueError, KeyError, IndexError) as error:
@@ -102,6 +105,7 @@ def _from_fasta(path: Path) -> list[Residue]:
 
 
 def _pdb_atoms(text) -> list[Atom]:
+    from Bio.Data.PDBData import protein_letters_3to1 as standard
     from Bio.PDB.PDBParser import PDBParser
     from Bio.PDB.Residue import DisorderedResidue
 
@@ -109,7 +113,9 @@ def _pdb_atoms(text) -> list[Atom]:
     atoms = []
     for chain in models[0] if models else ():
         for residue in chain:
-            _, number, code = residue.id
+            hetero, number, code = residue.id
+            if hetero.startswith("H_") and residue.resname.strip() in standard:
+                continue  # a ligand: in a chain the twenty are ATOM records
             versions = residue.disordered_get_list() if isinstance(residue, DisorderedResidue) else [residue]
             for version in versions:
                 for atom in version.get_unpacked_list():
@@ -122,6 +128,7 @@ def _pdb_atoms(text) -> list[Atom]:
 
 
 def _cif_atoms(text) -> list[Atom]:
+    from Bio.Data.PDBData import protein_letters_3to1 as standard
     from Bio.PDB.MMCIF2Dict import MMCIF2Dict
 
     table = MMCIF2Dict(text)
@@ -135,6 +142,7 @@ def _cif_atoms(text) -> list[Atom]:
         return found
 
     rows = zip(
+        table.get("_atom_site.group_PDB") or ["ATOM"] * len(column("id")),
         column("auth_asym_id", "label_asym_id"),
         column("auth_seq_id", "label_seq_id"),
         table.get("_atom_site.pdbx_PDB_ins_code") or ["?"] * len(column("id")),
@@ -151,10 +159,12 @@ def _cif_atoms(text) -> list[Atom]:
         strict=True,
     )
     atoms, first = [], None
-    for chain, number, code, component, name, location, occupancy, x, y, z, asym, seq, model in rows:
+    for record, chain, number, code, component, name, location, occupancy, x, y, z, asym, seq, model in rows:
         first = model if first is None else first
         if model != first:
             continue
+        if record == "HETATM" and seq in ".?" and component in standard:
+            continue  # a ligand: the residues of a chain have a place in its sequence
         label = None if seq in ".?" else (asym, seq)
         code, location = code.strip("?."), location.strip("?.")
         atoms.append(
@@ -203,19 +213,11 @@ def _joined(before: list[Atom], after: list[Atom]) -> bool:
     return after[0].number - before[0].number <= 1
 
 
-def side_by_side(residues: list[Residue]) -> str:
-    """A table of the numberings, one residue a line."""
-    lines = ["residue\tauthor\tlabel\tindex"]
-    for residue in residues:
-        label = "–" if residue.label is None else " ".join(residue.label)
-        lines.append(f"{residue.letter}\t{' '.join(residue.author)}\t{label}\t{residue.index}")
-    return "\n".join(lines) + "\n"
-
-
 def place_of(residues: list[Residue], chain: str, number: str, numbering: str = "author") -> int:
     """Where a residue is in the list. Raises ConfigError that names the chains, or the numbers of the chain, that there are."""
-    if numbering not in NUMBERINGS:
-        raise ConfigError(f"numbering: expected one of {', '.join(NUMBERINGS)}, got {numbering!r}")
+    known = (*NUMBERINGS, *(name for name, _ in residues[0].also)) if residues else NUMBERINGS
+    if numbering not in known:
+        raise ConfigError(f"numbering: expected one of {', '.join(known)}, got {numbering!r}")
     numbers = [residue.number(numbering) for residue in residues]
     if numbering == "label" and not any(numbers):
         raise ConfigError("numbering: only mmCIF files have label numbers; use author or index")

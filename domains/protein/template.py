@@ -14,7 +14,7 @@ import re
 
 from constraints.template import Gap, Template
 from domains.protein import AMINO_ACIDS
-from domains.protein.data import BREAK, UNKNOWN
+from domains.protein.data import BANNED, BREAK, UNKNOWN
 from seqdiff.alphabet import Alphabet
 from seqdiff.errors import TemplateError
 
@@ -69,7 +69,7 @@ def parse_template(text: str, alphabet: Alphabet) -> Template:
     if broken:
         raise marked(text, len(text.rstrip()) - 1, len(text.rstrip()), "a chain break with no chain after it")
     chains.append((f"chain{len(chains) + 1}", first, len(parts)))
-    banned = frozenset(alphabet.ids[token] for token in (UNKNOWN, BREAK) if token in alphabet.ids)
+    banned = frozenset(alphabet.ids[token] for token in BANNED if token in alphabet.ids)
     return Template(tuple(parts), banned, tuple(chains))
 
 

@@ -4,7 +4,8 @@ import gzip
 
 import pytest
 
-from domains.protein.structure import place_of, read_structure, side_by_side
+from domains.protein.numbering import side_by_side
+from domains.protein.structure import place_of, read_structure
 from seqdiff.errors import ConfigError
 from tests.protein.files import RESIDUES, cif, pdb
 
@@ -35,7 +36,7 @@ def test_label_numbers_are_the_file_s_own(tmp_path):
         ("B", n) for n in ("1", "2", "3")
     ]
     assert place_of(residues, "A", "9", "label") == place_of(residues, "H", "105") == place_of(residues, "H", "5", "index") == 5
-    assert "D\tH 100A\tA 3\t2\n" in side_by_side(residues)
+    assert "D\tH 100A\tA 3\tH 2\n" in side_by_side(residues)
 
 
 def test_a_pdb_file_has_no_label_numbers(tmp_path):
