@@ -7,19 +7,22 @@ import torch
 from torch import nn
 
 from seqdiff.checkpoint import Checkpoint, load_checkpoint
+from seqdiff.denoisers.low_rank import merged
 from seqdiff.denoisers.transformer import Transformer
 from seqdiff.errors import ConfigError
 from seqdiff.systems.base import System
-from seqdiff.systems.classifier import Regression
+from seqdiff.systems.classifier import Guidance, Regression
 from seqdiff.systems.registry import GUIDES, build_system
 from seqdiff.training.config import TrainingConfig, with_table
 from seqdiff.training.data import EncodedData, Targets
+from seqdiff.training.fine_tuning import from_base
 
 
 def build(config: TrainingConfig, data: EncodedData) -> tuple[nn.Module, System]:
     """A fresh network for the data's alphabet and classes, its weights a function of run.seed, and its system.
 
-    A classifier or regressor with `model.trunk`, the folder of a denoiser, starts from its trunk and has its size.
+    A classifier or regressor with `model.trunk`, the folder of a denoiser, starts from its trunk and has its size; any other
+    system with `model.base`, the folder of a model, is that model, trained further (`training.fine_tuning`).
     """
     if {"vocabulary", "labels"} & set(config.model):
         raise ConfigError("model: vocabulary and labels follow from the data; leave them out")
@@ -28,6 +31,8 @@ def build(config: TrainingConfig, data: EncodedData) -> tuple[nn.Module, System]
     model = {**config.model, **sizes}
     if config.system in GUIDES:
         network, system = _guide(config, data, model)
+    elif "base" in model:
+        network, system = from_base(config, data)
     else:
         network, system = build_system(config.system, model, config.schedule)
     return network, with_table(system, config.options, "options").counted(_counts(data))
@@ -59,13 +64,17 @@ def _guide(config: TrainingConfig, data: EncodedData, model: dict) -> tuple[nn.M
 
 
 def to_checkpoint(network: nn.Module, system: System, data: EncodedData, metrics: dict) -> Checkpoint:
-    """The trained network with all that sampling needs; p(length | class) is counted over the training rows."""
+    """The trained network with all that sampling needs, differences of low rank merged into its weights.
+
+    p(length | class) is counted over the training rows. A network that reads no classes keeps none.
+    """
     lengths, longest = data.lengths, int(data.lengths.max())
+    names = data.label_names if isinstance(system, Guidance) or getattr(network, "labels", 1) else ()
     counts = {
         name: [int(n) for n in _histogram(lengths[(data.labels == label) & ~data.held_out], longest)]
         for label, name in enumerate(data.label_names or ("all",))
     }
-    return Checkpoint(network.cpu().eval(), system, data.alphabet, data.label_names, counts, metrics)
+    return Checkpoint(merged(network).cpu().eval(), system, data.alphabet, names, counts, metrics)
 
 
 def _counts(data: EncodedData) -> torch.Tensor:
