@@ -1,10 +1,13 @@
 """`seqdiff design protein`: contigs and selections resolved over their structure, then the request of every domain."""
 
+import sys
+
 from rich.console import Console
 
 from apps.cli.design import run as run_design
 from domains.protein.constraints import charge_range, like_chains
 from domains.protein.contig import resolve
+from domains.protein.numbering import numbered, side_by_side
 from domains.protein.structure import read_structure
 from domains.protein.template import is_contig
 from domains.spec import read_spec
@@ -14,12 +17,19 @@ from seqdiff.errors import ConfigError
 def run(given: dict) -> None:
     """Answer a request. What a contig took from the structure is said on stderr, and the spec holds the resolved template."""
     source, numbering, copies, charge = (given.pop(name) for name in ("source", "numbering", "copies", "charge"))
+    show_numbering = given.pop("show_numbering", False)
+    if show_numbering and source is None:
+        raise ConfigError("show-numbering: expected a structure whose residues are to be listed; name its file (--source FILE)")
+    residues, numbering = numbered(read_structure(source), numbering) if source else ([], numbering)
+    if show_numbering:
+        sys.stdout.write(side_by_side(residues))
+        return
     asked = {**(read_spec(given["spec"]) if given["spec"] else {}), **{k: v for k, v in given.items() if v is not None}}
     text, held = asked.get("template"), [asked["constraint"]] if asked.get("constraint") else []
     if source is not None and (text is None or not is_contig(text)):
         raise ConfigError(f"source: expected a contig or a selection that says what to take from {source}, got {text!r}")
     if text is not None and is_contig(text):
-        resolved = resolve(text, read_structure(source) if source else [], numbering)
+        resolved = resolve(text, residues, numbering)
         for line in resolved.picked if source else ():
             Console(stderr=True).print(line, style="dim", highlight=False, markup=False)
         text = resolved.template

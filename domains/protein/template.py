@@ -11,6 +11,7 @@ turned into a template with the file that it speaks of: `domains.protein.contig`
 """
 
 import re
+from dataclasses import replace
 
 from constraints.template import Gap, Template
 from domains.protein import AMINO_ACIDS
@@ -69,8 +70,14 @@ def parse_template(text: str, alphabet: Alphabet) -> Template:
     if broken:
         raise marked(text, len(text.rstrip()) - 1, len(text.rstrip()), "a chain break with no chain after it")
     chains.append((f"chain{len(chains) + 1}", first, len(parts)))
-    banned = frozenset(alphabet.ids[token] for token in BANNED if token in alphabet.ids)
-    return Template(tuple(parts), banned, tuple(chains))
+    return without_unknowns(Template(tuple(parts), names=tuple(chains)), alphabet)
+
+
+def without_unknowns(template: Template, alphabet: Alphabet, breaks: bool = False) -> Template:
+    """The template whose gaps hold neither X nor, unless `breaks`, a chain break."""
+    kept = (BREAK,) if breaks else ()
+    ids = frozenset(alphabet.ids[token] for token in BANNED if token in alphabet.ids and token not in kept)
+    return replace(template, banned=template.banned | ids)
 
 
 def is_contig(text: str) -> bool:
