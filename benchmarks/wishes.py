@@ -9,6 +9,8 @@ Free designs of the class "zinc" and designs around a scaffold, SMILES syntax im
 
 A design has reached the wish if it is a molecule inside the range, or has (lacks) what it must. Shares are of all designs asked
 for, an abstention counts as none; their errors are binomial. Distinct: different molecules among those that reached it.
+
+`--cost FILE` measures instead what each figure takes of the molecules of a file, the first column of each line; 400 of them.
 """
 
 import argparse
@@ -18,17 +20,22 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from pathlib import Path
 
 from constraints.condition import Guide
 from constraints.guidance.guides import Sum
 from domains.design import Design, DesignSpec, design_batches, prepare
 from domains.registry import find_model
-from domains.smiles.wishes import guide_of, look_ahead, read_wish
+from domains.smiles.filters import ALERTS
+from domains.smiles.properties import COUNTS, METRICS, parse
+from domains.smiles.substructures import counts_here
+from domains.smiles.wishes import FIGURES, guide_of, look_ahead, read_wish
 from seqdiff.checkpoint import Checkpoint, load_checkpoint
 
 TEMPLATES = ("free", "{8-20}NC(=O)c1ccccc1{0-8}")
-WISHES = ("2 <= logp <= 3", "has [F,Cl,Br]", "similarity CC(=O)Nc1ccc(O)cc1 >= 0.3", "no brenk")
+WISHES = ("2 <= logp <= 3", "has [F,Cl,Br]", "similarity CC(=O)Nc1ccc(O)cc1 >= 0.3")
 N = 8
 
 
@@ -77,6 +84,22 @@ class Setting:
             yield self.row(text, "look-ahead", *self.made(N, guide_of(text, alphabet, look_ahead(alphabet))))
 
 
+def costs(path: Path) -> Iterator[tuple[str, float]]:
+    """(figure, milliseconds of this process a molecule), the molecules read afresh each time; patterns without the way to the
+    child process and back."""
+    texts = [text.split(",")[0].strip() for text in path.read_text().splitlines()]
+    texts = list(islice((text for text in texts if parse(text) is not None), 400))
+    arguments = [("count", "c1ccncc1"), ("similarity", "CC(=O)Nc1ccc(O)cc1"), *(("alerts", name) for name in ALERTS)]
+    for name, argument in [("valid", ""), *((name, "") for name in METRICS + COUNTS), *arguments]:
+        here = {"valid": lambda batch: [parse(text) for text in batch], "count": partial(counts_here, argument)}
+        measure = here.get(name) or FIGURES.measure(name, argument)
+        measure(texts[:1])  # what is imported and built is not counted
+        parse.cache_clear()
+        start = time.process_time()
+        measure(texts[1:])
+        yield f"{name} {argument}".strip(), (time.process_time() - start) / len(texts[1:]) * 1e3
+
+
 def line(found: dict) -> str:
     """A row in Markdown."""
     reached = f"{found['reached']:.0%} ± {found['error']:.0%}"
@@ -90,7 +113,12 @@ def main() -> None:
     parser.add_argument("--template", help='only this one; "free" for none')
     parser.add_argument("--wish", action="append", help="only these")
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--cost", type=Path, help="measure what figures take of the molecules of this file")
     arguments = parser.parse_args()
+    if arguments.cost:
+        for name, milliseconds in costs(arguments.cost):
+            print(f"{name:40} {milliseconds:8.2f} ms")
+        return
     checkpoint = load_checkpoint(find_model("smiles-small", "smiles"))
     checkpoint.denoiser.bfloat16()
     print("| Template | Wish | Way | reached | distinct | valid | no design | seconds |\n|---|---|---|---|---|---|---|---|")

@@ -38,6 +38,7 @@ SCALE = {
     "score": 0.1,
 }
 REGRESSORS = {"qed": "smiles-qed"}  # figure → the bundled model that tells it from molecules under noise
+DEAR = ("score", "alerts")  # asked at the end alone: a scorer may take long, PAINS takes 4 ms a molecule
 READERS = {"count": read_smarts, "similarity": read_lead, "alerts": read_alerts}
 PHRASE = re.compile(r"(has|lacks|no)\s+(?:(\d{1,3})(?:\.\.(\d{1,3})?)?\s+)?([^\s<>]+)", re.IGNORECASE)
 
@@ -120,6 +121,6 @@ def guide_of(text: str, alphabet: Alphabet, ahead: Callable | None = None) -> Re
     if wish.figure is None or ahead is None:
         return wishes.guide_of(wish, alphabet)
     predicted = ahead(wish.figure, wish.low, wish.high)
-    if predicted is None and not wish.figure.startswith("score "):  # a scorer may be dear: it is asked at the end alone
+    if predicted is None and wish.figure.partition(" ")[0] not in DEAR:
         return completed(wish, alphabet)
     return wishes.guide_of(wish, alphabet, predicted)

@@ -182,9 +182,9 @@ def test_completions_are_a_function_of_the_row(alphabet):
     assert base[0] == base[1] and base[2] == alone[0]
 
 
-def test_without_a_look_ahead_only_the_end_weighs(alphabet):
-    guide = guide_of("has F", alphabet)
-    assert isinstance(guide, Lookahead) and guide.ahead is None
+def test_without_a_look_ahead_and_for_alerts_only_the_end_weighs(alphabet):
+    for guide in (guide_of("has F", alphabet), wish_of_domain("no pains", alphabet)):
+        assert isinstance(guide, Lookahead) and guide.ahead is None
 
 
 def test_designs_have_what_is_required_and_lack_what_is_banned():
