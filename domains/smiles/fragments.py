@@ -23,6 +23,7 @@ _HINTS = (
         "is aliphatic or aromatic, a pattern that more than one atom fits; write one, such as C or c",
     ),
     (re.compile(r"\{"), "a gap in braces belongs into a template; here draw attachment points, [*:1]"),
+    (re.compile(r"[^!-~\s]"), "is no character of SMILES; write ASCII alone"),
     (re.compile(r"\s"), "a text holds no blanks; set fragments apart by . or |"),
 )
 

@@ -5,7 +5,7 @@ pinned atom is bonded to. The atoms of a SMILES are numbered in the order in whi
 so that the map from the template's atoms to the design's is known and nothing has to be searched.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 NOT_ATOMS = set("-=#$:/\\~().0123456789%")
 
@@ -18,6 +18,22 @@ def pinned_atoms(tokens: list[str], pinned: list[bool]) -> tuple[int, ...]:
     """Indices, in the order of writing, of the atoms that stand on pinned positions."""
     flags = [pin for token, pin in zip(tokens, pinned, strict=True) if is_atom(token)]
     return tuple(i for i, pin in enumerate(flags) if pin)
+
+
+def readable(texts: Sequence[str]) -> list[bool]:
+    """Whether RDKit's parser takes each; for the child process that a user's template is read in.
+
+    What is done with a design is tried on it, so that no pinned text is worked on outside that could not be in the limits.
+    """
+    from rdkit import Chem, rdBase
+
+    with rdBase.BlockLogs():
+        molecules = [Chem.MolFromSmiles(text, sanitize=False) for text in texts]
+        for molecule in molecules:
+            if molecule is not None and not Chem.SanitizeMol(molecule, catchErrors=True):
+                Chem.AssignStereochemistry(molecule, cleanIt=True, force=True)
+                Chem.MolToSmiles(molecule)
+    return [molecule is not None for molecule in molecules]
 
 
 def pins_kept(tokens: list[str], pinned: list[bool], template_tokens: list[str | None]) -> bool:

@@ -4,14 +4,17 @@
 
 A gap is a number of tokens (atoms, bonds, parentheses, ring labels), not of atoms. Read with every gap as one atom,
 the template must be a well-formed SMILES: branches and rings that it opens, it closes. A gap may use neither a
-ring label of the template (it would capture the template's ring) nor a dot (it would take the molecule apart).
+ring label of the template (it would capture the template's ring) nor a dot (it would take the molecule apart). RDKit meets the
+user's text in a child process first (`fragments_worker`).
 """
 
 import re
 from dataclasses import dataclass
 
 from constraints.template import Gap, Template
+from domains.smiles.fragments_worker import limited
 from domains.smiles.tokens import TOKEN, is_ring_label
+from domains.smiles.valence import ORDER, hopeless
 from seqdiff.alphabet import Alphabet
 from seqdiff.errors import TemplateError
 
@@ -71,23 +74,25 @@ def _pieces(text: str) -> list[Piece]:
 
 
 def _check_rings(text: str, pieces: list[Piece]) -> None:
-    """Every ring label that the template opens it must close, because no gap may."""
-    opened: dict[str, Piece] = {}
+    """Every ring label that the template opens it must close, because no gap may, and by the same bond."""
+    opened: dict[str, tuple[Piece, int | None]] = {}
+    bond = None
     for piece in pieces:
         if piece.token and is_ring_label(piece.token):
             if piece.token in opened:
-                del opened[piece.token]
+                _, before = opened.pop(piece.token)
+                if bond is not None and before is not None and bond != before:
+                    raise _error(text, piece.start, piece.end, f"ring label {piece.token} opens and closes by different bonds")
             else:
-                opened[piece.token] = piece
-    for label, piece in opened.items():
+                opened[piece.token] = piece, bond
+        bond = ORDER.get(piece.token) if piece.token else None
+    for label, (piece, _) in opened.items():
         message = f"ring label {label} is opened and never closed; a gap cannot close a ring of the template"
         raise _error(text, piece.start, piece.end, message)
 
 
 def _check_reads(text: str, pieces: list[Piece]) -> None:
     """The template must read as SMILES with every gap as one atom, and with those gaps left out that may be empty."""
-    from rdkit import Chem, rdBase
-
     depth: list[Piece] = []
     for piece in pieces:
         if piece.token == "(":
@@ -98,15 +103,14 @@ def _check_reads(text: str, pieces: list[Piece]) -> None:
             depth.pop()
     if depth:
         raise _error(text, depth[-1].start, depth[-1].end, "this branch is opened and never closed")
-    for empty in (False, True):
-        if empty and not any(piece.gap and piece.gap.low == 0 for piece in pieces):
-            continue
-        written = as_smiles(pieces, empty)
-        with rdBase.BlockLogs():
-            readable = Chem.MolFromSmiles(written, sanitize=False) is not None
-        if not readable:
+    empties = [False, True] if any(piece.gap and piece.gap.low == 0 for piece in pieces) else [False]
+    written = [as_smiles(pieces, empty) for empty in empties]
+    for empty, smiles, reads in zip(empties, written, limited("domains.smiles.pins:readable", written), strict=True):
+        if not reads:
             how = "its gaps left empty" if empty else "every gap as one atom *"
-            raise TemplateError(f"template: with {how} it does not read as SMILES: {written}\n  {text}")
+            raise TemplateError(f"template: with {how} it does not read as SMILES: {smiles}\n  {text}")
+    if fault := hopeless([piece.token for piece in pieces]):
+        raise TemplateError(f"template: whatever is in its gaps, it is no molecule: {fault}\n  {text}")
 
 
 def as_smiles(pieces: list[Piece], empty: bool = False) -> str:

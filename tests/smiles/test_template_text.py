@@ -3,6 +3,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from constraints import Gap
+from domains.smiles import fragments_worker
+from domains.smiles import template as template_module
 from domains.smiles.template import parse_template
 from domains.smiles.tokens import is_ring_label
 from seqdiff.alphabet import Alphabet
@@ -99,6 +101,7 @@ def test_templates_are_read(text, expected):
         ("C(C(N){2}", " ^", "this branch is opened and never closed"),
         ("C{2})N", "    ^", "this branch is closed but was never opened"),
         ("C(N))({2})", "    ^", "this branch is closed but was never opened"),
+        ("C=1CC{2}C-1", "          ^", "ring label 1 opens and closes by different bonds"),
     ],
 )
 def test_errors_mark_their_place(text, marked, message):
@@ -122,6 +125,39 @@ def test_what_is_no_smiles_around_the_gaps_is_refused(text, how):
     with pytest.raises(TemplateError) as error:
         parse_template(text, ALPHABET)
     assert str(error.value) == f"template: {how}\n  {text}"
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("FC(F)(F)(F)(F){2}", "C has bonds of 5 in all, more than 4"),
+        ("CFC{2}", "F has bonds of 2 in all, more than 1"),
+        ("C(c){2}", "the aromatic c is in no ring"),
+        ("c1cccc1C{2}", "the aromatic system of 5 atoms around c has no alternating double bonds"),
+        ("C1C1{2}", None),  # RDKit's parser says so first
+    ],
+)
+def test_what_no_gap_can_mend_is_refused(text, fault):
+    with pytest.raises(TemplateError) as error:
+        parse_template(text, ALPHABET)
+    whole = f"template: whatever is in its gaps, it is no molecule: {fault}\n  {text}"
+    assert str(error.value) == whole if fault else "does not read as SMILES" in str(error.value)
+
+
+def test_rdkit_meets_the_text_within_limits(monkeypatch):
+    """The child answers for the template too: what takes it too long is refused, and the next text is read."""
+    asked = []
+
+    def slower(function, *arguments):
+        asked.append(function)
+        return fragments_worker.limited("time:sleep", 5, seconds=0.2)
+
+    monkeypatch.setattr(template_module, "limited", slower)
+    with pytest.raises(TemplateError, match=r"molecule: reading it takes more than 0\.2 seconds; draw something smaller"):
+        parse_template("CC{3}", ALPHABET)
+    monkeypatch.undo()
+    assert asked == ["domains.smiles.pins:readable"]
+    assert parts("CC{3}") == ["CC", (3, 3)]
 
 
 def test_empty_and_long_texts_are_refused():
@@ -153,7 +189,7 @@ def test_an_alphabet_without_a_dot_has_none_to_ban():
     assert parse_template("C{3}", Alphabet("smiles", ("C", "N"))).banned == frozenset()
 
 
-fragments = ["C", "CC", "N", "Cl", "c1ccccc1", "C(=O)", "C(F)", "C1CC1", "[C@@H](C)", "O", "C%10CCC%10", "[N+]", "c2cc[nH]c2"]
+fragments = ["C", "CC", "N", "S", "c1ccccc1", "C(=O)", "C(F)", "C1CC1", "[C@@H](C)", "O", "C%10CCC%10", "[N+]", "c2cc[nH]c2"]
 gap = st.tuples(st.integers(1, 40), st.integers(0, 40)).map(lambda g: Gap(g[0], g[0] + g[1]))
 pieces = st.lists(st.one_of(st.sampled_from(fragments), gap), min_size=1, max_size=12)
 
