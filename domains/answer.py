@@ -23,6 +23,7 @@ class Design:
         certificate: how the design was obtained, and what an independent check found.
         index: its number in the request, which is its place in the noise.
         template: the template it was made from, None where nothing is pinned.
+        fields: what a text is told before it, by name; of a molecule or a protein nothing.
     """
 
     sequence: str
@@ -35,6 +36,7 @@ class Design:
     certificate: Certificate
     index: int
     template: str | None = None
+    fields: dict[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

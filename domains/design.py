@@ -12,9 +12,10 @@ from constraints import Canvas
 from constraints.certificate import Certificate, words
 from constraints.compilation.compile import top_level
 from domains.answer import Design, Designs
-from domains.registry import get_domain
+from domains.registry import get_domain, get_wishes
 from domains.request import Task, prepare
 from domains.spec import DesignSpec, read_spec
+from domains.wishes import words as wish_words
 from seqdiff.checkpoint import Checkpoint
 from seqdiff.likelihood import any_order_bound
 from seqdiff.samplers.drive import Filled, generate, generate_clouds
@@ -95,7 +96,8 @@ def _certificate(task: Task, tokens: Tensor, index: int, chosen: int, filled: Fi
                 "particles": spec.cloud,
                 "guidance": " & ".join(spec.wishes),
             }
-    text = words(law, spec.steps, spec.cloud, " & ".join(spec.wishes))
+    wished = wish_words(spec.wishes, get_wishes(spec.domain).read_wish) if spec.wishes else ""
+    text = words(law, spec.steps, spec.cloud, wished)
     return Certificate(law, text, **found, seed=spec.seed, model=task.checkpoint.sha256)
 
 

@@ -7,8 +7,8 @@ from types import ModuleType
 
 from seqdiff.errors import CheckpointError, ConfigError
 
-DOMAINS = {"smiles": "domains.smiles.domain", "protein": "domains.protein.domain"}
-DEFAULT_MODEL = {"smiles": "smiles-small", "protein": "protein-small"}
+DOMAINS = {"smiles": "domains.smiles.domain", "protein": "domains.protein.domain", "text": "domains.text.domain"}
+DEFAULT_MODEL = {"smiles": "smiles-small", "protein": "protein-small", "text": "text-small"}
 MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
@@ -17,6 +17,11 @@ def get_domain(name: str) -> ModuleType:
     if name not in DOMAINS:
         raise ConfigError(f"domain: expected one of {', '.join(DOMAINS)}; got {name!r}")
     return importlib.import_module(DOMAINS[name])
+
+
+def get_wishes(name: str) -> ModuleType:
+    """The module in which a domain reads what is wished: `read_wish`."""
+    return importlib.import_module(get_domain(name).__name__.removesuffix(".domain") + ".wishes")
 
 
 def bundled_models() -> dict[str, Path]:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from constraints import Canvas, Template, TokenSets, de_novo
+from constraints import Canvas, Template, TokenSets
 from constraints.by_row import ByRow
 from constraints.compilation.plan import Plan, log_mass_of, plan
 from constraints.condition import Guide
@@ -109,13 +109,10 @@ def prepare(spec: DesignSpec, checkpoint: Checkpoint | None = None) -> Task:
     domain = get_domain(spec.domain)
     checkpoint = checkpoint or load_checkpoint(find_model(spec.model, spec.domain))
     checkpoint.label_index(spec.label)
-    process, alphabet = checkpoint.process, checkpoint.alphabet
+    process = checkpoint.process
     get_sampler(spec.sampler, process)
-    if spec.template is None:
-        variants = [Variant(None, de_novo(checkpoint.length_probability(spec.label)))]
-    else:
-        variants = domain.templates(spec, alphabet)
-    parts = tuple((domain.wish(text, alphabet), 1.0) for text in spec.wishes)
+    variants = domain.templates(spec, checkpoint)
+    parts = tuple((domain.wish(text, checkpoint.alphabet), 1.0) for text in spec.wishes)
     task = Task(spec, checkpoint, (), Sum(parts) if parts else None)
     if spec.cloud > 1 and not isinstance(process, TokenProcess):
         raise ConfigError(

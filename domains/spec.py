@@ -21,7 +21,7 @@ class DesignSpec:
     """A request, whatever front end it comes from; `to_dict` and `from_dict` round-trip, so it can be saved and re-run.
 
     Attributes:
-        domain: "smiles" or "protein".
+        domain: "smiles", "protein" or "text".
         template: text with gaps, None for de novo design; what is drawn, where there is a task.
         n: number of designs, 1 to 100,000.
         seed: of all noise; the same spec gives the same designs, whatever the batch size.
@@ -32,7 +32,8 @@ class DesignSpec:
         temperature, top_p: how p(x0 | x_t) is sharpened before a draw; 1 and 1 leave the model's law.
         batch_size: rows that go through the network together.
         constraint: what must hold, in the notation of docs/constraints.md, e.g. "avoid(S-S) & count([N], 1..2)".
-        syntax: whether the domain's own syntax must hold (branches, ring labels and bonds of SMILES).
+        syntax: whether the domain's own syntax must hold (branches, ring labels and bonds of SMILES); None holds it for a task
+            alone.
         wishes: what is wished, each in the domain's words ("valid", "qed >= 0.8"); they need particles.
         particles: how many each design is chosen from; None is 8 with wishes, otherwise 1. They make the law right under
             constraints and bend it to wishes, at that many times the passes.
@@ -58,7 +59,7 @@ class DesignSpec:
     batch_size: int = 64
     bound_draws: int = 8
     constraint: str | None = None
-    syntax: bool = False
+    syntax: bool | None = None
     wishes: tuple[str, ...] = ()
     particles: int | None = None
     guidance: float = 1.0
@@ -68,6 +69,8 @@ class DesignSpec:
     templates: int | None = None
 
     def __post_init__(self):
+        if self.syntax is None:
+            object.__setattr__(self, "syntax", self.task is not None)
         if not 0 <= self.bound_draws <= 1000:
             raise ConfigError(f"bound_draws: expected 0 to 1000, got {self.bound_draws}")
         for name, most in LIMITS.items():

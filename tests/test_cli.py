@@ -15,7 +15,8 @@ from apps.cli.main import main
 from domains.design import DesignSpec, design
 
 TEMPLATE = "CC(=O)N{3-5}C"
-KEYS = ["sequence", "canonical", "valid", "reason", "pins_kept", "pinned_atoms", "metrics", "certificate", "index", "template"]
+KEYS = ["sequence", "canonical", "valid", "reason", "pins_kept", "pinned_atoms", "metrics", "certificate", "index"]
+KEYS += ["template", "fields"]
 
 
 @pytest.fixture(scope="module")
@@ -63,11 +64,14 @@ def test_help_loads_nothing_heavy():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root, timeout=60)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "status 0 heavy []"
-    for command in ("design", "evaluate", "train", "models"):
+    for command in ("design", "evaluate", "import", "optimise", "train", "models"):
         assert command in done.stdout
 
 
-@pytest.mark.parametrize("command", ["design smiles", "evaluate smiles", "train", "models"])
+COMMANDS = ("design smiles", "design protein", "evaluate smiles", "evaluate protein", "import esm", "optimise", "train")
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "models"])
 def test_every_command_has_an_example(cli, command):
     status, out, _ = cli(*command.split(), "--help")
     assert status == 0
@@ -130,7 +134,7 @@ def test_every_option_reaches_the_spec(cli, model):
 
 
 JOINT = "[*:1]C(F)CC=O.[*:1]N(C)[*:2]"
-TASK = ("--task", "joint", "--lengths", "1-2", "--templates", "2", "--syntax", "--n", "6")
+TASK = ("--task", "joint", "--lengths", "1-2", "--templates", "2", "--n", "6")
 
 
 def test_a_task_is_asked_for_by_name_and_drawn_in_the_command_or_in_a_file(cli, model, tmp_path):

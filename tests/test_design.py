@@ -1,4 +1,5 @@
 import dataclasses
+import json
 
 import pytest
 import torch
@@ -150,6 +151,24 @@ def test_a_design_is_plain_data(model):
     assert Design(**table | {"certificate": Certificate(**table["certificate"])}) == item
 
 
+def test_a_task_holds_the_syntax_unless_it_is_told_not_to():
+    assert DesignSpec("smiles", "*C.*C", task="linker").syntax is True
+    assert DesignSpec("smiles", "*C.*C", task="linker", syntax=False).syntax is False
+    assert DesignSpec("smiles", "C{3}").syntax is False
+
+
+def test_a_design_says_which_template_it_was_made_from(model):
+    assert {item.template for item in answer(model, n=3).designs} == {TEMPLATE}
+    assert {item.template for item in answer(model, None, n=3, label="zinc").designs} == {None}
+
+
+def test_the_domain_says_which_designs_are_shown_first():
+    qed = [{"qed": 0.2}, {"qed": None}, {"qed": 0.9}]
+    assert sorted(qed, key=get_domain("smiles").rank) == [{"qed": 0.9}, {"qed": 0.2}, {"qed": None}]
+    bounds = [{"bound": 30.0, "tokens": 10}, {"bound": None, "tokens": 3}, {"bound": 40.0, "tokens": 20}]
+    assert [row["tokens"] for row in sorted(bounds, key=get_domain("protein").rank)] == [20, 10, 3]
+
+
 def test_progress_counts_to_the_end(model):
     seen = []
     made = answer(model, FIXED, n=20, batch_size=8, progress=lambda done, total: seen.append((done, total)))
@@ -201,12 +220,22 @@ specs = st.builds(
     top_p=st.floats(0, 1, exclude_min=True),
     batch_size=st.integers(1, 4096),
 )
+tasks = st.builds(
+    DesignSpec,
+    st.just("smiles"),
+    template=st.text(max_size=9),
+    task=st.text(max_size=9),
+    lengths=st.none() | st.tuples(st.integers(), st.integers()),
+    ring_atoms=st.none() | st.integers(),
+    templates=st.none() | st.integers(1, 1000),
+    wishes=st.lists(st.text(max_size=9), max_size=2).map(tuple),
+)
 
 
 @settings(deadline=None, max_examples=100)
-@given(specs)
+@given(specs | tasks)
 def test_specs_are_read_back_equal(spec):
-    table = spec.to_dict()
+    table = json.loads(json.dumps(spec.to_dict()))
     assert DesignSpec.from_dict(table) == spec
     assert DesignSpec.from_dict({key: value for key, value in table.items() if value is not None}) == spec
 
@@ -232,6 +261,15 @@ def test_specs_are_read_back_equal(spec):
         ({"top_p": 0.0}, r"^top_p: expected more than 0, at most 1, got 0\.0$"),
         ({"top_p": 1.5}, r"^top_p: expected more than 0, at most 1, got 1\.5$"),
         ({"domain": "poems"}, r"^domain: expected one of smiles.*; got 'poems'$"),
+        ({"task": "linker"}, r"^task: linker needs what is drawn, as the template; got none$"),
+        ({"template": "C{3}", "lengths": [1, 2]}, r"^lengths: is of a task such as linker, and there is none"),
+        ({"template": "C{3}", "ring_atoms": 9}, r"^ring_atoms: is of a task"),
+        ({"template": "C{3}", "templates": 2}, r"^templates: is of a task"),
+        ({"template": "*C.*C", "task": "linker", "lengths": "4-9"}, r"^lengths: expected a list, got '4-9'$"),
+        ({"template": "*C.*C", "task": "linker", "lengths": [1, 2, 3]}, r"^task lengths: expected two numbers"),
+        ({"template": "*C.*C", "task": "linker", "templates": 1001}, r"^templates: expected 1 to 1000, got 1001$"),
+        ({"template": "*C.*C", "task": "glue"}, r"^task: expected one of linker, .*; got 'glue'$"),
+        ({"domain": "protein", "template": "A{3}", "task": "linker"}, r"^task: proteins have none, got 'linker'"),
     ],
 )
 def test_specs_are_checked(model, fields, message):

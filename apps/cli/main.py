@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from apps.cli.optimise import optimise_smiles
 from domains.smiles.task_names import TASKS
 
 
@@ -23,8 +24,13 @@ app = typer.Typer(
 )
 design_app = typer.Typer(help="Design sequences of a domain.", no_args_is_help=True)
 evaluate_app = typer.Typer(help="Measure what a model draws.", no_args_is_help=True)
+import_app = typer.Typer(help="Convert published weights, once.", no_args_is_help=True)
 app.add_typer(design_app, name="design")
 app.add_typer(evaluate_app, name="evaluate")
+app.add_typer(import_app, name="import")
+app.command("optimise", epilog='Example: seqdiff optimise qed --template "CC(C)C{6-16}" --budget 2000 --out best.smi')(
+    optimise_smiles
+)
 
 N = Annotated[int | None, typer.Option("--n", help="Number of designs.", show_default="64")]
 Samples = Annotated[int, typer.Option("--n", help="Samples of each class.")]
@@ -42,7 +48,8 @@ Temperature = Annotated[float | None, typer.Option(help="Below 1 sharpens p(x0 |
 TopP = Annotated[float | None, typer.Option(help="Nucleus of each draw.", show_default="1.0")]
 BatchSize = Annotated[int | None, typer.Option(help="Rows in one pass.", show_default="64")]
 Syntax = Annotated[
-    bool | None, typer.Option("--syntax/--no-syntax", help="Hold the syntax of SMILES by construction.", show_default="off")
+    bool | None,
+    typer.Option("--syntax/--no-syntax", help="Hold the syntax of SMILES by construction.", show_default="for tasks"),
 ]
 Particles = Annotated[int | None, typer.Option(help="Particles that a design is chosen from.", show_default="1, with wishes 8")]
 Guidance = Annotated[float | None, typer.Option(help="Strength of classifier-free guidance to --class.", show_default="1.0")]
@@ -193,6 +200,22 @@ def train(
     from apps.cli.train import run
 
     run(config, out, device, data, max_minutes, init)
+
+
+@import_app.command("esm", epilog="Example: seqdiff import esm esm2_t6_8M_UR50D.pt --out models/esm2-8m")
+def import_esm(
+    file: Annotated[str, typer.Argument(help="A .pt file, a Hugging Face folder, or a published name in torch's cache.")],
+    out: Annotated[Path | None, typer.Option(help="Folder of the model.", show_default="./NAME")] = None,
+    lengths: Annotated[Path | None, typer.Option(help="FASTA whose lengths are counted, for free design.")] = None,
+    check: Annotated[
+        bool | None, typer.Option("--check/--no-check", help="Compare logits with fair-esm's own.", show_default="if installed")
+    ] = None,
+    json: Json = False,
+):
+    """Make a model for design of published ESM weights."""
+    from apps.cli.importing import run
+
+    run(file, out, lengths, check, json)
 
 
 @app.command(epilog="Example: seqdiff models --json")

@@ -10,7 +10,7 @@ from constraints.template import Canvas, Template
 from domains.protein.data import BREAK, JOINED, Source, encode_files
 from domains.protein.template import parse_template
 from domains.spec import DesignSpec
-from domains.variant import Variant
+from domains.variant import Variant, free
 from seqdiff.alphabet import Alphabet
 from seqdiff.checkpoint import Checkpoint
 from seqdiff.errors import ConfigError
@@ -27,12 +27,13 @@ def rank(metrics: dict) -> float:
     return math.inf if bound is None else bound / metrics["tokens"]
 
 
-def templates(spec: DesignSpec, alphabet: Alphabet) -> list[Variant]:
+def templates(spec: DesignSpec, checkpoint: Checkpoint) -> list[Variant]:
     """The template of a request, read. Raises TemplateError with the place marked, ConfigError for a task."""
     if spec.task is not None:
         raise ConfigError(f"task: proteins have none, got {spec.task!r}; a template or a contig says what stays")
-    assert spec.template is not None  # a free design has no template to be read
-    return [Variant(spec.template, parse_template(spec.template, alphabet))]
+    if spec.template is None:
+        return [free(checkpoint, spec.label)]
+    return [Variant(spec.template, parse_template(spec.template, checkpoint.alphabet))]
 
 
 def syntax(alphabet: Alphabet, template: Template):

@@ -8,7 +8,7 @@ from domains.smiles.data import Source, encode_files
 from domains.smiles.pins import pinned_atoms, pins_kept
 from domains.smiles.template import parse_template
 from domains.spec import DesignSpec
-from domains.variant import Variant
+from domains.variant import Variant, free
 from seqdiff.alphabet import Alphabet
 from seqdiff.checkpoint import Checkpoint
 from seqdiff.errors import ConfigError
@@ -24,14 +24,15 @@ def rank(metrics: dict) -> float:
     return -float(metrics.get("qed") or 0)
 
 
-def templates(spec: DesignSpec, alphabet: Alphabet) -> list[Variant]:
+def templates(spec: DesignSpec, checkpoint: Checkpoint) -> list[Variant]:
     """The template of a request, or the ways to write its task. Raises TemplateError with the place marked."""
+    if spec.template is None:
+        return [free(checkpoint, spec.label)]
     if spec.task is None:
-        assert spec.template is not None  # a free design has no template to be read
-        return [Variant(spec.template, parse_template(spec.template, alphabet))]
+        return [Variant(spec.template, parse_template(spec.template, checkpoint.alphabet))]
     from domains.smiles.tasks_design import variants
 
-    return variants(spec, alphabet)
+    return variants(spec, checkpoint.alphabet)
 
 
 def syntax(alphabet: Alphabet, template: Template) -> Syntax:

@@ -1,6 +1,6 @@
 """A fragment task as a request has it: its templates, and what a finished molecule is looked at for.
 
-    design(domain="smiles", task="linker", template="[*:1]N1CCCC1.[*:1]c1ccc2c(c1)OCCO2", syntax=True)
+    design(domain="smiles", task="linker", template="[*:1]N1CCCC1.[*:1]c1ccc2c(c1)OCCO2")
 
 What must hold beside the pins (the drawn bond is the only one, a ring in a morphed core) is compiled with the syntax; fragments
 are then kept by construction, but for rings that a design closes over two gaps and that take a drawn bond into their
