@@ -4,7 +4,10 @@ A pattern of twenty characters can keep a search busy for hours (`*.*.*.*.*.*.[U
 in the child process of `fragments_worker`, with its limits on seconds and memory.
 """
 
+import logging
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from domains.smiles.fragments_worker import limited
 from seqdiff.errors import ConditionError, TemplateError
@@ -84,32 +87,23 @@ def _marked(smarts: str, place: int) -> str:
     return f"  {smarts}\n  {' ' * (place - 1)}^"
 
 
-class _listening:
+@contextmanager
+def _listening() -> Iterator[list[str]]:
     """Collects what RDKit says while it reads; for a process that does nothing else meanwhile."""
+    from rdkit import RDLogger, rdBase
 
-    def __enter__(self) -> list[str]:
-        import logging
-
-        from rdkit import RDLogger, rdBase
-
-        self.heard: list[str] = []
-        heard = self.heard
-
-        class Handler(logging.Handler):
-            def emit(self, record: logging.LogRecord) -> None:
-                heard.append(record.getMessage())
-
-        self.log, self.handler = logging.getLogger("rdkit"), Handler()
-        self.propagate, self.log.propagate = self.log.propagate, False
-        self.log.addHandler(self.handler)
-        rdBase.LogToPythonLogger()
-        RDLogger.EnableLog("rdApp.error")  # type: ignore[attr-defined]
-        return heard
-
-    def __exit__(self, *_) -> None:
-        from rdkit import RDLogger, rdBase
-
+    heard: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: heard.append(record.getMessage())
+    log = logging.getLogger("rdkit")
+    propagate, log.propagate = log.propagate, False
+    log.addHandler(handler)
+    rdBase.LogToPythonLogger()
+    RDLogger.EnableLog("rdApp.error")  # type: ignore[attr-defined]
+    try:
+        yield heard
+    finally:
         RDLogger.DisableLog("rdApp.*")  # type: ignore[attr-defined]
         rdBase.LogToCppStreams()
-        self.log.removeHandler(self.handler)
-        self.log.propagate = self.propagate
+        log.removeHandler(handler)
+        log.propagate = propagate

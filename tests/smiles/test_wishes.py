@@ -1,9 +1,12 @@
 """Wishes in words: what can be wished, what it weighs, and that the bundled regressor looks ahead for its own tokens alone."""
 
 import math
+import time
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import domains.smiles.wishes as wishes
 from constraints.guidance import guides as guidance
@@ -84,6 +87,48 @@ def test_a_wish_is_read(text, wish):
 def test_what_cannot_be_wished_is_refused(text, message):
     with pytest.raises(ConditionError, match=message):
         read_wish(text).weigher()
+
+
+PIECES = [*"2*- é\n", "has", "no", "score", "valid", "qed", "..", "<=", ">=", "inf", "  ", "[OX2H]", "c1", "9" * 400]
+    "has",
+    "no",
+    "score",
+    "valid",
+    "qed",
+    "2",
+    "..",
+    "<=",
+    ">=",
+    "*",
+    "inf",
+    " ",
+    "  ",
+    "[OX2H]",
+    "c1",
+    "-",
+    "9" * 400,
+    "é",
+    "\n",
+]
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.one_of(st.text(max_size=40), st.lists(st.sampled_from(PIECES), max_size=12).map("".join)))
+def test_any_text_is_a_wish_or_refused(text):
+    try:
+        wish = read_wish(text)
+    except ConditionError as error:
+        assert str(error).startswith("wish: ")
+    else:
+        assert wish.figure is None or (wish.low <= wish.high and wish.low < INFINITE and wish.strength > 0)
+
+
+@pytest.mark.parametrize("text", ["1" * 1190, "a" + " " * 1190 + "<", "has" + " 1" * 590, "qed >= 1" + " " * 1100 + "* 1 x"])
+def test_long_texts_are_refused_at_once(text):
+    start = time.process_time()
+    with pytest.raises(ConditionError):
+        read_wish(text)
+    assert time.process_time() - start < 1
 
 
 def test_a_figure_costs_its_distance_from_the_range_and_nothing_inside():
