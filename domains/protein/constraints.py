@@ -98,7 +98,7 @@ def _residues(reference: str) -> str:
     if not reference or set(reference) - set(AMINO_ACIDS):
         wrong = sorted(set(reference) - set(AMINO_ACIDS)) or "nothing"
         raise ConditionError(
-            f"reference: expected letters of {AMINO_ACIDS}, got {''.join(wrong)!r}; a chain is asked within(chain1, …)"
+            f"reference: expected letters of {AMINO_ACIDS}, got {''.join(wrong)!r}; ask a chain within(chain1, …)"
         )
     return reference
 

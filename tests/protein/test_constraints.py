@@ -15,13 +15,17 @@ from constraints.language.notation import parse
 from domains.protein.constraints import (
     charge_range,
     composition,
+    edits,
     fixed,
+    identity,
     like_chains,
     net_charge,
+    no_acid_cleavage,
     no_deamidation,
     no_isomerisation,
     no_n_glycosylation,
     omit,
+    paired_cysteines,
 )
 from domains.protein.data import PROTEIN
 from domains.protein.properties import describe
@@ -53,6 +57,28 @@ def test_constraints_hold_in_draws_and_agree_with_the_figures_told():
     assert any(charge % 1 for charge in charges)  # tenths, from histidines
 
 
+def test_a_wild_type_with_few_edits_and_paired_cysteines():
+    """Edits, pairing, a motif ban and charge at once: every draw keeps them, and every number of edits allowed comes up."""
+    wild = "MKCNLTAGIVGEECLKRHDG"
+    asked = edits(wild, 1, 3) & paired_cysteines() & no_n_glycosylation() & net_charge(-3, 2)
+    compiled = compile(asked, PROTEIN, [Layout(len(wild))])
+    generator = torch.Generator().manual_seed(4)
+    p = torch.rand(300, len(wild), len(PROTEIN), dtype=torch.float64, generator=generator) ** 2
+    p[..., 20:] = 0
+    assert compiled.structure is not None
+    noise = torch.rand(300, len(wild), dtype=torch.float64, generator=generator)
+    seen = set()
+    for row in compiled.structure.draw(p / p.sum(-1, keepdim=True), noise, compiled.region.expand(300, -1))[0]:
+        text = PROTEIN.decode(row)
+        edited = sum(a != b for a, b in zip(text, wild, strict=True))
+        assert 1 <= edited <= 3 and text.count("C") % 2 == 0
+        assert (
+            describe(text).metrics["n_glycosylation"] == 0 and -3 <= float(describe(text).metrics["residue_charge"] or 0) <= 2
+        )
+        seen.add((edited, text.count("C")))
+    assert {(2, 2), (3, 2), (3, 0)} <= seen and (1, 0) not in seen
+
+
 def test_constraints_are_written_and_read_again():
     assert parse(str(EVERYTHING)) == EVERYTHING
     assert charge_range("-2.5..-1") == net_charge(-2.5, -1)
@@ -68,6 +94,10 @@ def test_the_page_s_table_is_what_the_constructors_write():
         no_deamidation() & no_isomerisation(),
         composition("C", 0, 1),
         composition("FWY", 5, 9),
+        no_acid_cleavage(),
+        paired_cysteines(),
+        edits("MKVLAAGIVG", 1, 3),
+        identity("MKVLAAGIVG", 60, 90),
         net_charge(3, 6),
         like_chains("{80-90}", 2)[1],
     ):
@@ -81,6 +111,10 @@ def test_the_page_s_table_is_what_the_constructors_write():
     [
         (lambda: charge_range("6..3"), "charge: expected a range such as 3..6"),
         (lambda: charge_range("3"), "charge: expected a range such as 3..6"),
+        (lambda: edits("MKV/LA", 0, 1), "reference: expected letters of ACDEFGHIKLMNPQRSTVWY, got '/'; ask a chain within"),
+        (lambda: identity("", 60, 90), "reference: expected letters"),
+        (lambda: identity("MKV", 90, 60), "identity: expected low ≤ high, got '90..60'"),
+        (lambda: edits("mkv", 0, 1), "got 'kmv'"),
         (lambda: omit("XJ"), "residues: expected letters of ACDEFGHIKLMNPQRSTVWY, got 'XJ'"),
         (lambda: like_chains("MK{3}/L", 2), "a template that has several chains already"),
         (lambda: like_chains("MK{3}", 1), "expected at least 2 copies of a template of one chain, got 1"),
