@@ -157,6 +157,8 @@ def plot(rows: list[dict], file: Path) -> None:
         chosen = [row for row in rows if row["grows"] == kind]
         for task in ("mass", "draw", "weighted step"):
             axes.loglog([row["value"] for row in chosen], [row[task] for row in chosen], "o-", label=task)
+        axes.minorticks_off()
+        axes.set_xticks([row["value"] for row in chosen], [f"{row['value']:,}" for row in chosen], rotation=30)
         axes.set_xlabel(kind)
         axes.grid(alpha=0.3)
     figure.axes[0].set_ylabel("milliseconds")
