@@ -90,26 +90,6 @@ def test_what_cannot_be_wished_is_refused(text, message):
 
 
 PIECES = [*"2*- é\n", "has", "no", "score", "valid", "qed", "..", "<=", ">=", "inf", "  ", "[OX2H]", "c1", "9" * 400]
-    "has",
-    "no",
-    "score",
-    "valid",
-    "qed",
-    "2",
-    "..",
-    "<=",
-    ">=",
-    "*",
-    "inf",
-    " ",
-    "  ",
-    "[OX2H]",
-    "c1",
-    "-",
-    "9" * 400,
-    "é",
-    "\n",
-]
 
 
 @settings(max_examples=500, deadline=None)
