@@ -197,7 +197,7 @@ def test_names_and_functions_that_cannot_be_are_refused():
 
 
 def test_scorers_of_the_command_line():
-    found = read_scorers(["size=tests.test_scorers:lengths", "dock=https://host:8000/score?target=a"])
+    found = read_scorers([f"size={__name__}:lengths", "dock=https://host:8000/score?target=a"])
     assert found["dock"] == Service("https://host:8000/score?target=a")
     with scorers(found):
         assert read_wish("score size <= 3").weigher()(["CC", "CCCC"]) == pytest.approx([0.0, -40.0])
@@ -214,7 +214,7 @@ def test_scorers_of_the_command_line():
         (["a=json:dumps()"], "expected module:function"),
         (["a=no_such_module:x"], "cannot import no_such_module:x"),
         (["a=json:no_such"], "cannot import json:no_such"),
-        (["a=tests.test_scorers:no_function"], "is no function but int"),
+        ([f"a={__name__}:no_function"], "is no function but int"),
         (["a=ftp://host"], "expected an address such as"),
     ],
 )
