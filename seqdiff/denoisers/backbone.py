@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seqdiff.denoisers.block import TimeEmbedding, layer_norm
-from seqdiff.denoisers.log_linear import LogLinear
 from seqdiff.errors import ConfigError
 
 
@@ -39,8 +38,6 @@ class Backbone(nn.Module, ABC):
         nn.init.zeros_(head.weight)
         nn.init.zeros_(head.bias)
         self.head: nn.Module = head
-        states = max(config.states, config.vocabulary + 1)
-        self.log_linear = LogLinear(config.vocabulary, states, config.neighbours) if config.neighbours else None
 
     @abstractmethod
     def _build(self, config) -> None:
@@ -92,7 +89,6 @@ class Backbone(nn.Module, ABC):
     def run(self, x_t, t, label, lengths, positions, previous=None, **context) -> Tensor:
         """`forward` with what a body reads besides."""
         x_t = self._input(x_t, previous)
-        simple = None if self.log_linear is None else self.log_linear(x_t, positions)
         if self.config.edges:
             x_t = _with_edges(x_t, lengths, self._edge(x_t))
             lengths = None if lengths is None else lengths + 2
@@ -107,8 +103,7 @@ class Backbone(nn.Module, ABC):
         h = self._body(h, c, lengths, positions, **context)
         if self.config.edges and positions is None:
             h = h[:, 1:-1]
-        logits = self.head(self.norm(h))
-        return logits if simple is None else logits + simple
+        return self.head(self.norm(h))
 
     def _input(self, x_t: Tensor, previous: Tensor | None) -> Tensor:
         """x_t as `embed` reads it: ids; or vectors, with x̂0 of the last step and a column for the edges beside them."""

@@ -31,7 +31,7 @@ class CausalConfig(TransformerConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        for name in ("time_input", "convolution", "edges", "neighbours", "states", "input_width", "output_width"):
+        for name in ("time_input", "convolution", "edges", "states", "input_width", "output_width"):
             if getattr(self, name):
                 raise ConfigError(f"model.{name}: expected none in a causal model, got {getattr(self, name)}; leave it out")
 

@@ -62,7 +62,7 @@ class Trunk(Transformer):
         super().__init__(config)
         soft = SoftEmbedding(self.embed.num_embeddings, config.width)  # type: ignore[arg-type]
         soft.weight = self.embed.weight  # type: ignore[assignment]
-        self.embed, self.head, self.log_linear = soft, nn.Identity(), None
+        self.embed, self.head = soft, nn.Identity()
 
     def _input(self, x_t: Tensor, previous: Tensor | None) -> Tensor:
         if not x_t.is_floating_point():
@@ -100,8 +100,8 @@ class Classifier(nn.Module):
         return self.config.vocabulary
 
     def take_trunk(self, denoiser: nn.Module) -> None:
-        """Start from the weights of a transformer denoiser of the same size, what makes its logits left out."""
-        weights = {k: w for k, w in denoiser.state_dict().items() if not k.startswith(("head.", "log_linear."))}
+        """Start from the weights of a transformer denoiser of the same size, its head left out."""
+        weights = {name: w for name, w in denoiser.state_dict().items() if not name.startswith("head.")}
         self.trunk.load_state_dict(weights)
 
     def forward(self, x_t: Tensor, t: Tensor | None = None, lengths: Tensor | None = None) -> Tensor:

@@ -31,8 +31,6 @@ class TransformerConfig:
             without spending attention on them (So et al., Primer, 2021). It costs some 13 % of a step on a CPU.
         edges: whether a mark stands before and after each row inside the network. With relative positions alone a row of
             masks looks the same from every position; the marks let it know its length and ends.
-        neighbours: K of log-linear terms in the K neighbours on either side and in the row's composition, beside the network
-            (`denoisers.log_linear`); 0 for none. For ids in and logits out.
         labels: number of classes of the class conditioning, 0 for none. The class after the last means "any".
         states: number of states of the process, if more than V + 1; the pad is an id after the last.
         input_width: width of the vectors that x_t holds; 0 if it holds ids.
@@ -50,7 +48,6 @@ class TransformerConfig:
     rotary_base: float = 1e4
     convolution: int = 0
     edges: bool = False
-    neighbours: int = 0
     labels: int = 0
     states: int = 0
     input_width: int = 0
@@ -61,13 +58,11 @@ class TransformerConfig:
         for name in ("vocabulary", "width", "depth", "heads", "expansion"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"model.{name}: expected at least 1, got {getattr(self, name)}")
-        for name in ("neighbours", "labels", "states", "input_width", "output_width"):
+        for name in ("labels", "states", "input_width", "output_width"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"model.{name}: expected 0 or more, got {getattr(self, name)}")
         if self.convolution < 0 or (self.convolution and self.convolution % 2 == 0):
             raise ConfigError(f"model.convolution: expected 0 or an odd width, got {self.convolution}")
-        if self.neighbours and (self.input_width or self.output_width):
-            raise ConfigError("model.neighbours: expected 0 for a network that reads or gives vectors, its terms are of ids")
         if self.width % (2 * self.heads):
             raise ConfigError(
                 f"model.width: expected a multiple of 2 · heads = {2 * self.heads} (rotary pairs), got {self.width}"
