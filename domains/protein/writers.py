@@ -1,42 +1,24 @@
 """Designed proteins into files: .fasta, .csv, .jsonl and .png (a sequence logo), chosen by the suffix.
 
-A design is called by its place among all designs, 1-based (`design-7`), in every kind of file. Chains are parted by `/`.
+Chains are parted by `/`.
 """
 
-import csv
-import json
-import math
-import os
-import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
+from domains.files import Written, as_record, write_csv, write_jsonl, write_whole
 from domains.protein.logo import draw_logo
 from domains.protein.properties import METRICS
-from domains.smiles.writers import Written, as_record
-from seqdiff.errors import ConfigError
 
 WIDTH = 60
 
 
-def write(path: str | Path, designs: Sequence[Written]) -> None:
-    """Write designs to a file of the kind its suffix names; it appears whole or not at all. Raises ConfigError."""
-    path = Path(path)
-    writer = WRITERS.get(path.suffix.lower())
-    if writer is None:
-        raise ConfigError(f"output: expected a file ending in {', '.join(WRITERS)}, got {path.name!r}")
-    part = path.with_name(f".seqdiff-{secrets.token_hex(6)}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            writer(designs, part)
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
-    except OSError as error:
-        raise ConfigError(
-            f"output: cannot write {path} ({error.strerror or error}); choose a file in a folder you may write to"
-        ) from None
+def write(path: str | Path, designs: Sequence[Written]) -> Path:
+    """Write designs to a file of the kind its suffix names, and return its path; it appears whole or not at all.
+
+    Raises ConfigError for another suffix or a place that cannot be written to.
+    """
+    return write_whole(path, WRITERS, designs)
 
 
 def _write_fasta(designs: Sequence[Written], path: Path) -> None:
@@ -56,28 +38,17 @@ def _short(value: float | bool | None) -> str:
 
 
 def _write_csv(designs: Sequence[Written], path: Path) -> None:
-    names = [*METRICS, *sorted({name for design in designs for name in design.metrics} - set(METRICS))]
-    with path.open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
-        table.writerow(["name", "sequence", "valid", "reason", "pins_kept", *names, "certificate"])
-        for number, design in enumerate(designs, 1):
-            row = [f"design-{number}", design.sequence, design.valid, design.reason, design.pins_kept]
-            row += [design.metrics.get(name) for name in names]
-            table.writerow([_cell(value) for value in [*row, str(design.certificate)]])
-
-
-def _cell(value: object) -> str:
-    """Text of a table cell; floats in full, so that reading them gives the same number."""
-    if value is None or (isinstance(value, float) and not math.isfinite(value)):
-        return ""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return repr(value) if isinstance(value, float) else str(value)
+    columns = {
+        "sequence": lambda d: d.sequence,
+        "valid": lambda d: d.valid,
+        "reason": lambda d: d.reason,
+        "pins_kept": lambda d: d.pins_kept,
+    }
+    write_csv(designs, path, columns, METRICS)
 
 
 def _write_jsonl(designs: Sequence[Written], path: Path) -> None:
-    lines = [{**as_record(design), "pinned": list(design.pinned_atoms)} for design in designs]
-    path.write_text("".join(json.dumps(line, allow_nan=False) + "\n" for line in lines), encoding="utf-8")
+    write_jsonl(designs, path, lambda d: {**as_record(d), "pinned": list(d.pinned_atoms)})
 
 
 WRITERS = {".csv": _write_csv, ".fasta": _write_fasta, ".jsonl": _write_jsonl, ".png": draw_logo}

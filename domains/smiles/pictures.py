@@ -11,7 +11,7 @@ from seqdiff.errors import ConfigError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from domains.smiles.writers import Written
+    from domains.files import Written
 
 LEGEND = (("qed", "QED", 2), ("sa", "SA", 1), ("logp", "logP", 1))  # metric, name, decimals
 
@@ -69,13 +69,13 @@ def grid_png(designs: "Sequence[Written]", path: str | Path, columns: int = 4, m
         picture.paste(drawing, (left + RADIUS // 2, top + RADIUS // 2))
         middle = left + WIDTH // 2
         title = f"design {number}" + ("" if design.pins_kept else ", pins not kept")
-        pen.text((middle, top + HEIGHT + 10), _legend(design), INK, ImageFont.load_default(LEGEND_SIZE), "mm")
+        pen.text((middle, top + HEIGHT + 10), legend(design), INK, ImageFont.load_default(LEGEND_SIZE), "mm")
         pen.text((middle, top + HEIGHT + 54), title, FAINT, ImageFont.load_default(NAME_SIZE), "mm")
     pen.text((MARGIN, size[1] - MARGIN - CAPTION // 4), caption, FAINT, font, "lm")
     picture.save(path, "PNG", optimize=True)
 
 
-def _legend(design: "Written") -> str:
+def legend(design: "Written") -> str:
     """The metrics that the design has a number for."""
     values = ((name, design.metrics.get(metric), decimals) for metric, name, decimals in LEGEND)
     return "    ".join(f"{name} {v:.{decimals}f}" for name, v, decimals in values if v is not None and math.isfinite(v))
@@ -94,6 +94,24 @@ def _caption(all_designs: int, valid: int, shown: int, pinned: bool) -> str:
 def _drawing(smiles: str, pinned: tuple[int, ...], number: int) -> "Image":
     """The molecule alone, (WIDTH − RADIUS, HEIGHT − RADIUS) pixels, so that it fits inside the round corners."""
     from PIL import Image
+    from rdkit.Chem.Draw import rdMolDraw2D
+
+    canvas = rdMolDraw2D.MolDraw2DCairo(WIDTH - RADIUS, HEIGHT - RADIUS)
+    _draw(canvas, smiles, pinned, f"design {number}")
+    return Image.open(io.BytesIO(canvas.GetDrawingText())).convert("RGB")
+
+
+def molecule_svg(smiles: str, pinned: tuple[int, ...] = (), name: str = "design") -> str:
+    """The molecule as SVG on a transparent ground, pinned atoms and the bonds between them tinted."""
+    from rdkit.Chem.Draw import rdMolDraw2D
+
+    canvas = rdMolDraw2D.MolDraw2DSVG(WIDTH // 2, HEIGHT // 2)
+    canvas.drawOptions().clearBackground = False
+    _draw(canvas, smiles, pinned, name, 0.5)
+    return canvas.GetDrawingText()
+
+
+def _draw(canvas, smiles: str, pinned: tuple[int, ...], name: str, scale: float = 1.0) -> None:
     from rdkit.Chem import rdDepictor
     from rdkit.Chem.Draw import rdMolDraw2D
 
@@ -101,16 +119,15 @@ def _drawing(smiles: str, pinned: tuple[int, ...], number: int) -> "Image":
     atoms = set(pinned)
     if strange := sorted(atoms - set(range(molecule.GetNumAtoms()))):
         raise ConfigError(
-            f"picture: design {number}: expected pinned atoms from 0 to {molecule.GetNumAtoms() - 1} of {smiles!r}, "
+            f"picture: {name}: expected pinned atoms from 0 to {molecule.GetNumAtoms() - 1} of {smiles!r}, "
             f"got {', '.join(map(str, strange))}"
         )
     bonds = [b.GetIdx() for b in molecule.GetBonds() if {b.GetBeginAtomIdx(), b.GetEndAtomIdx()} <= atoms]
     rdDepictor.Compute2DCoords(molecule)
     rdDepictor.StraightenDepiction(molecule)
-    canvas = rdMolDraw2D.MolDraw2DCairo(WIDTH - RADIUS, HEIGHT - RADIUS)
     options = canvas.drawOptions()
-    options.fixedBondLength = BOND_LENGTH  # the same scale on every card; a molecule too large for it is shrunk
-    options.bondLineWidth = LINE_WIDTH
+    options.fixedBondLength = BOND_LENGTH * scale  # the same scale on every card; a molecule too large for it is shrunk
+    options.bondLineWidth = LINE_WIDTH * scale
     options.scaleBondWidth = False
     options.padding = 0.06
     options.setHighlightColour(PINNED)
@@ -119,4 +136,3 @@ def _drawing(smiles: str, pinned: tuple[int, ...], number: int) -> "Image":
     options.highlightRadius = 0.32
     rdMolDraw2D.PrepareAndDrawMolecule(canvas, molecule, highlightAtoms=sorted(atoms), highlightBonds=bonds, kekulize=True)
     canvas.FinishDrawing()
-    return Image.open(io.BytesIO(canvas.GetDrawingText())).convert("RGB")

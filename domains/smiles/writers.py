@@ -1,114 +1,43 @@
-"""Designs into files: .csv, .smi, .sdf, .jsonl and .png, chosen by the suffix.
+"""Molecules into files: .csv, .smi, .sdf, .jsonl, .png and .html, chosen by the suffix."""
 
-A design is called by its place among all designs, 1-based (`design-7`), in every kind of file.
-"""
-
-import csv
-import json
-import math
-import os
-import secrets
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
 
+from domains.files import Written, as_record, cell, finite, write_csv, write_jsonl, write_whole
 from domains.smiles.pictures import grid_png, read_as_written
 from domains.smiles.properties import METRICS
-from seqdiff.errors import ConfigError
+from domains.smiles.report import write_report
+
+__all__ = ["WRITERS", "as_record", "write"]
 
 
-class Written(Protocol):
-    """What a design must tell to be written."""
+def write(path: str | Path, designs) -> Path:
+    """Write designs to a file of the kind its suffix names, and return its path; it appears whole or not at all.
 
-    @property
-    def sequence(self) -> str: ...  # SMILES as designed
-    @property
-    def canonical(self) -> str | None: ...
-    @property
-    def valid(self) -> bool: ...
-    @property
-    def reason(self) -> str: ...  # why invalid
-    @property
-    def pins_kept(self) -> bool: ...
-    @property
-    def metrics(self) -> dict[str, float | bool | None]: ...
-    @property
-    def pinned_atoms(self) -> tuple[int, ...]: ...  # indices in the order of writing of `sequence`
-    @property
-    def certificate(self) -> object: ...  # its text is written
+    Args:
+        designs: a sequence of designs, or the answer that holds them (`domains.answer.Designs`), of which a report tells
+            what was asked and what the model was trained on.
 
-
-def write(path: str | Path, designs: Sequence[Written]) -> Path:
-    """Write designs to a file of the kind its suffix names, and return its path.
-
-    Parent folders are made. The file appears whole or not at all: it is written beside its place, then moved there.
     Raises ConfigError for another suffix or a place that cannot be written to.
     """
-    path = Path(path)
-    writer = WRITERS.get(path.suffix.lower())
-    if writer is None:
-        raise ConfigError(f"output: expected a file ending in {', '.join(WRITERS)}, got {path.name!r}")
-    part = path.with_name(f".seqdiff-{secrets.token_hex(6)}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            writer(designs, part)
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
-    except OSError as error:
-        raise ConfigError(
-            f"output: cannot write {path} ({error.strerror or error}); choose a file in a folder you may write to"
-        ) from None
-    return path
-
-
-def as_record(design: Written) -> dict:
-    """A design as a dict that json can write: NaN and infinities, which JSON lacks, become None."""
-    return {
-        "sequence": design.sequence,
-        "canonical": design.canonical,
-        "valid": design.valid,
-        "reason": design.reason,
-        "pins_kept": design.pins_kept,
-        "metrics": {name: _finite(value) for name, value in design.metrics.items()},
-        "certificate": str(design.certificate),
-    }
-
-
-def _finite(value: float | bool | None) -> float | bool | None:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    whole = Path(path).suffix.lower() == ".html"
+    return write_whole(path, WRITERS, designs if whole or isinstance(designs, Sequence) else designs.designs)
 
 
 def _names(designs: Sequence[Written]) -> Iterator[tuple[str, Written]]:
     return ((f"design-{number}", design) for number, design in enumerate(designs, 1))
 
 
-def _metric_names(designs: Sequence[Written]) -> list[str]:
-    """METRICS, whether or not a design has them, then whatever else the designs have, sorted."""
-    return [*METRICS, *sorted({name for design in designs for name in design.metrics} - set(METRICS))]
-
-
-def _cell(value: object) -> str:
-    """Text of a table cell; floats in full, so that reading them gives the same number."""
-    if value is None or value == "":
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return repr(float(value)) if isinstance(value, float) else str(value)
-
-
 def _write_csv(designs: Sequence[Written], path: Path) -> None:
-    """One row a design, invalid ones too; None and NaN are empty cells. `smiles` is the SMILES as designed."""
-    metrics = _metric_names(designs)
-    with path.open("w", encoding="utf-8", newline="") as file:
-        # All text is quoted: the minimal rule of the csv module leaves a lone carriage return bare.
-        table = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
-        table.writerow(["name", "smiles", "canonical_smiles", "valid", "reason", "pins_kept", *metrics, "certificate"])
-        for name, design in _names(designs):
-            row = [name, design.sequence, design.canonical, design.valid, design.reason, design.pins_kept]
-            row += [_finite(design.metrics.get(metric)) for metric in metrics]
-            table.writerow([_cell(value) for value in [*row, str(design.certificate)]])
+    """`smiles` is the SMILES as designed."""
+    columns = {
+        "smiles": lambda d: d.sequence,
+        "canonical_smiles": lambda d: d.canonical,
+        "valid": lambda d: d.valid,
+        "reason": lambda d: d.reason,
+        "pins_kept": lambda d: d.pins_kept,
+    }
+    write_csv(designs, path, columns, METRICS)
 
 
 def _write_smi(designs: Sequence[Written], path: Path) -> None:
@@ -131,10 +60,10 @@ def _write_sdf(designs: Sequence[Written], path: Path) -> None:
             molecule.SetProp("_Name", name)
             file.write(Chem.MolToMolBlock(molecule))
             tags = {"smiles": design.sequence, "canonical_smiles": design.canonical, "pins_kept": design.pins_kept}
-            tags |= {metric: _finite(value) for metric, value in design.metrics.items()}
+            tags |= {metric: finite(value) for metric, value in design.metrics.items()}
             tags |= {"certificate": str(design.certificate)}
             for tag, value in tags.items():
-                if text := _sdf_line(_cell(value)):
+                if text := _sdf_line(cell(value)):
                     file.write(f">  <{tag}>\n{text}\n\n")
             file.write("$$$$\n")
 
@@ -145,9 +74,11 @@ def _sdf_line(text: str) -> str:
     return f" {line}" if line.startswith(("$$$$", ">")) else line
 
 
-def _write_jsonl(designs: Sequence[Written], path: Path) -> None:
-    """One JSON object a line, the keys of `as_record`; ASCII, so no line break of Unicode splits a line."""
-    path.write_text("".join(json.dumps(as_record(d), allow_nan=False) + "\n" for d in designs), encoding="utf-8")
-
-
-WRITERS = {".csv": _write_csv, ".smi": _write_smi, ".sdf": _write_sdf, ".jsonl": _write_jsonl, ".png": grid_png}
+WRITERS = {
+    ".csv": _write_csv,
+    ".smi": _write_smi,
+    ".sdf": _write_sdf,
+    ".jsonl": write_jsonl,
+    ".png": grid_png,
+    ".html": write_report,
+}

@@ -206,7 +206,7 @@ def test_pictures_refuse_what_cannot_be_drawn(tmp_path):
 
 def test_other_suffixes_are_refused_with_the_list():
     for name in ("out.pdf", "out", "out.csv.gz"):
-        with pytest.raises(ConfigError, match=r"ending in \.csv, \.smi, \.sdf, \.jsonl, \.png, got 'out"):
+        with pytest.raises(ConfigError, match=r"ending in \.csv, \.smi, \.sdf, \.jsonl, \.png, \.html, got 'out"):
             write(name, VALID)
 
 
@@ -216,7 +216,7 @@ def test_folders_are_made_and_nothing_is_left_beside(tmp_path, suffix):
     before = path.read_bytes()
     assert [p.name for p in path.parent.iterdir()] == [path.name]
     broken = replace(VALID[0], sequence="C1CC", canonical=None, metrics={"qed": object()})  # breaks while being written
-    if suffix in (".jsonl", ".sdf", ".png"):
+    if suffix in (".jsonl", ".sdf", ".png", ".html"):
         with pytest.raises((ConfigError, TypeError)):
             write(path, [VALID[0], broken])
         assert path.read_bytes() == before

@@ -1,32 +1,21 @@
-"""Figures of a set of generated molecules. Every one says what it is a share of.
-
-Validity, uniqueness, novelty and IntDiv1 are those of MOSES (Polykovskiy et al. 2020), quality is that of GenMol (Lee
-et al. 2025), the KL score that of GuacaMol (Brown et al. 2019), on histograms instead of kernel densities. There is no
-Fréchet ChemNet distance: it needs a pretrained network.
-"""
+"""How seven figures of a reference are distributed, small enough to stand in a text file beside a model."""
 
 import json
 import math
-import random
-from collections import Counter
 from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from domains.smiles.novelty import KnownMolecules
 from domains.smiles.properties import METRICS, describe_many
 from seqdiff.errors import CheckpointError, ConfigError
 
-MEANS = ("qed", "sa", "logp", "weight")
 COUNTED = ("rings", "heavy_atoms")  # whole numbers: a bin for each; the others get bins of equal mass
 FORMAT = "seqdiff-molecule-statistics-1"
-FINGERPRINT = "Morgan, radius 2, 2048 bits, of rdkit.Chem.rdFingerprintGenerator; Tanimoto"
 
 LEVELS = (np.arange(101) + 0.5) / 101  # mid-points, so that the mean of |difference of quantiles| is an integral
 BINS = 20
 FLOOR = 1e-3  # share of the reference mixed into a sample's histogram: keeps the divergence finite on empty bins
 LEAST = 100  # molecules that make a reference
-MOST_PAIRED = 1000  # molecules compared pairwise for the diversity
 
 
 @dataclass(frozen=True)
@@ -162,84 +151,3 @@ def _rounded(value: float) -> float:
 def _histogram(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
     """(bins,) shares of (n,) values."""
     return np.bincount(np.searchsorted(edges, values, side="left"), minlength=len(edges) + 1) / len(values)
-
-
-def evaluate_set(
-    smiles: list[str], known: KnownMolecules | None = None, reference: Reference | None = None, seed: int = 0
-) -> dict:
-    """Figures of a set of generated SMILES; a figure that has nothing to be a share of is None.
-
-    Args:
-        smiles: every try, invalid ones and repeats too.
-        known: the training molecules; without them `novel` is None.
-        reference: the distribution to compare with; without it `distances` and `kl_score` are None.
-        seed: of the choice of 1,000 molecules for the diversity where there are more.
-
-    Returns a dict that json can write:
-        n: tries.
-        valid: share of all tries that RDKit accepts.
-        unique: distinct canonical SMILES, share of the valid.
-        novel: not among the known, share of the unique valid.
-        quality: unique valid with QED ≥ 0.6 and SA ≤ 4, share of all tries.
-        diversity: IntDiv1, 1 − mean Tanimoto over all ordered pairs, a molecule with itself included, of up to 1,000
-            unique valid; the fingerprint is named in `fingerprint`.
-        mean: of qed, sa, logp, weight (g/mol) over the unique valid.
-        reasons: kind of fault → number of invalid tries.
-        distances: descriptor → {wasserstein: in standard deviations of the reference, kl: nats}, over the unique valid.
-        kl_score: mean over the descriptors of exp(−kl); 1 is the same histograms. Below some 200 unique valid
-            molecules the noise of the sample lowers it.
-        counts: the numbers behind the shares; denominators: what each figure is a share or a mean of, in words.
-    """
-    molecules = describe_many(smiles)
-    valid = [molecule for molecule in molecules if molecule.valid]
-    unique = {molecule.canonical or "": molecule.metrics for molecule in valid}
-    novel = None if known is None else sum(canonical not in known for canonical in unique)
-    quality = sum(m["qed"] >= 0.6 and m["sa"] <= 4 for m in unique.values())
-    paired = sorted(unique)
-    if len(paired) > MOST_PAIRED:
-        paired = random.Random(seed).sample(paired, MOST_PAIRED)
-    columns = {name: np.array([m[name] for m in unique.values()]) for name in METRICS}
-    distances = None
-    if reference is not None and unique:
-        laws = reference.laws
-        distances = {name: {"wasserstein": laws[name].wasserstein(x), "kl": laws[name].kl(x)} for name, x in columns.items()}
-    return {
-        "n": len(smiles),
-        "valid": _share(len(valid), len(smiles)),
-        "unique": _share(len(unique), len(valid)),
-        "novel": _share(novel, len(unique)),
-        "quality": _share(quality, len(smiles)),
-        "diversity": _internal_diversity(paired),
-        "mean": {name: float(columns[name].mean()) if unique else None for name in MEANS},
-        "reasons": dict(Counter(molecule.fault for molecule in molecules if not molecule.valid).most_common()),
-        "distances": distances,
-        "kl_score": None if distances is None else float(np.mean([math.exp(-d["kl"]) for d in distances.values()])),
-        "counts": {"valid": len(valid), "unique": len(unique), "novel": novel, "quality": quality},
-        "denominators": {
-            "valid": f"all {len(smiles)} tries",
-            "unique": f"the {len(valid)} valid tries",
-            "novel": f"the {len(unique)} unique valid molecules",
-            "quality": f"all {len(smiles)} tries",
-            "diversity": f"all pairs of {len(paired)} unique valid molecules",
-            "mean, distances, kl_score": f"the {len(unique)} unique valid molecules",
-        },
-        "fingerprint": FINGERPRINT,
-    }
-
-
-def _share(part: int | None, whole: int) -> float | None:
-    return None if part is None or whole == 0 else part / whole
-
-
-def _internal_diversity(canonical: list[str]) -> float | None:
-    """IntDiv1 = 1 − (1 / n²) Σᵢⱼ Tanimoto(i, j); None of nothing."""
-    from rdkit import Chem, rdBase
-    from rdkit.Chem.rdFingerprintGenerator import GetMorganGenerator
-    from rdkit.DataStructs import BulkTanimotoSimilarity
-
-    if not canonical:
-        return None
-    generator = GetMorganGenerator(radius=2, fpSize=2048)
-    with rdBase.BlockLogs():
-        prints = [generator.GetFingerprint(Chem.MolFromSmiles(smiles)) for smiles in canonical]
-    return 1 - sum(sum(BulkTanimotoSimilarity(one, prints)) for one in prints) / len(prints) ** 2
