@@ -25,6 +25,13 @@ L, V = 4, 3
 F64 = torch.float64
 
 
+@pytest.fixture(params=["steps", "tree"], autouse=True)
+def way(request, monkeypatch):
+    """All of it by steps one after the other, and again by a tree."""
+    monkeypatch.setattr(chain_module, "FEW", {"cpu": 200 if request.param == "tree" else 0})
+    return request.param
+
+
 def random_automaton(seed, states=5, classes=3, vocabulary=V, regions=1, dead=0.2) -> Automaton:
     """Random transitions; the language may be empty."""
     r = np.random.default_rng(seed)
@@ -127,8 +134,10 @@ def case(request):
 
 
 @pytest.mark.parametrize(("dtype", "limit"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
-def test_the_law_of_a_draw_is_the_enumerated_law(case, dtype, limit):
+def test_the_law_of_a_draw_is_the_enumerated_law(case, dtype, limit, way):
     automaton, p, region = case
+    if way == "tree":
+        pytest.skip("a token depends on later noise too: the next test")
     p = p[:1, :3] if p.shape[2] > V else p[:1]
     region = None if region is None else region[:1]
     x, weight = enumerated(automaton, p, region)
@@ -137,6 +146,18 @@ def test_the_law_of_a_draw_is_the_enumerated_law(case, dtype, limit):
     expected = dict(zip(map(tuple, x.tolist()), (weight[0] / weight[0].sum()).tolist(), strict=True))
     assert sum(law.values()) == pytest.approx(1, abs=1e-11)
     assert sum(abs(q - law.get(word, 0.0)) for word, q in expected.items()) / 2 < limit
+
+
+def test_the_law_of_many_draws_is_the_enumerated_law(case, way):
+    automaton, p, region = case
+    n = 40_000 if way == "tree" else 4_000
+    p, region = p[:1, :3], None if region is None else region[:1, :3]
+    x, weight = enumerated(automaton, p, region)
+    possible, law = weight[0] > 0, weight[0] / weight[0].sum()
+    where = None if region is None else region.expand(n, -1)
+    tokens, _ = Chain(automaton).draw(p.expand(n, -1, -1), uniform_noise(61, n, 3), where)
+    ok, message = distribution_test(tokens, x[possible], law[possible])
+    assert ok, message
 
 
 def test_masses_and_marginals_are_the_enumerated_ones(case):
@@ -168,6 +189,14 @@ def test_log_mass_is_differentiable_where_p_is_zero_too(case):
     rise = chain.log_mass(nudged, region).exp()
     base = chain.log_mass(zeroed, region).exp()
     torch.testing.assert_close(gradient[:, 1, 0], (rise - base) / base / 1e-6, rtol=1e-7, atol=1e-7)
+
+
+def test_the_number_of_states_decides_for_the_tree(monkeypatch):
+    monkeypatch.setattr(chain_module, "FEW", {"cpu": 3})
+    assert Chain(motif_automaton())._tree is not None
+    assert Chain(random_automaton(1, states=4))._tree is None
+    monkeypatch.setattr(chain_module, "FEW", {"cuda": 3})
+    assert Chain(motif_automaton())._tree is None
 
 
 def test_the_motif_runs_on_labels_that_are_sets():
@@ -388,7 +417,7 @@ def test_no_draw_violates_the_automaton(temperature):
     drawn = 0
     for seed in range(8):
         automaton = random_automaton(seed + 100, states=12, classes=6, vocabulary=8, regions=1 + seed % 2, dead=0.4)
-        rows, length = 5_000, 12
+        rows, length = 2_000, 12
         g = torch.Generator().manual_seed(seed)
         p = random_p(seed, rows, length, 8, temperature)
         odd = torch.rand(p.shape, generator=g)
@@ -403,7 +432,7 @@ def test_no_draw_violates_the_automaton(temperature):
         assert automaton.accepts_rows(tokens[possible], None if region is None else region[possible]).all()
         assert (p.gather(-1, tokens.unsqueeze(-1)).squeeze(-1) > 0)[possible].all()
         drawn += int(possible.sum())
-    assert drawn > 20_000
+    assert drawn > 8_000
 
 
 def test_an_empty_language_and_an_empty_row():

@@ -5,7 +5,7 @@
 
 A state from which nothing can be completed has β = 0 exactly and is never entered: what is drawn is a word of the automaton,
 whatever the rounding. Rows whose mass leaves the range of float32 are done again in float64 (`chain_sweep` says how that is
-noticed), and what leaves that range too, in logarithms.
+noticed), and what leaves that range too, in logarithms. Automata of few states are summed as a `tree`.
 
 Shapes: B = H W rows (R) in groups (`chain_steps`), L length, V vocabulary, G regions, D labels, S states, N committed
 positions.
@@ -23,9 +23,11 @@ from torch import Tensor
 from constraints.automata.chain_log import LogChain
 from constraints.automata.chain_steps import Steps
 from constraints.automata.chain_sweep import LOWEST, Masses, Sweep, accepted, backward, gradient, log_z, reachable, usable
+from constraints.automata.tree import Tree
 from seqdiff.draws import categorical
 from seqdiff.errors import ConditionError
 
+FEW = {"cuda": 32}  # states up to which a device sums by a tree, whatever the number of rows: no draw may depend on that
 STORED = 2**28  # bytes of β that one batch of rows may keep
 
 
@@ -43,6 +45,7 @@ class Chain:
         self.automaton, self.device, self.dtype = automaton, device, dtype
         self._steps = Steps(automaton, device)
         self._spare: list[Tensor] = []
+        self._tree = Tree(self._steps) if automaton.states <= FEW.get(torch.device(device).type, 0) else None
 
     # ── the protocol ──
 
@@ -95,6 +98,7 @@ class Chain:
             more = torch.arange(R + -R % H, device=arguments[0].device).clamp(max=R - 1)
             arguments, region = tuple(x[more] for x in arguments), None if region is None else region[more]
         row = ((L + 1) * (self._steps.states + 1) + len(self._steps.pairs)) * self.dtype.itemsize
+        row = row if self._tree is None else max(row, self._tree.bytes(L))
         size = max(1, STORED // row // H) * H
         if size >= R:
             found = method(*arguments, region)
@@ -128,7 +132,7 @@ class Chain:
         if self.dtype == torch.float64:
             return LogChain(self._steps)
         finer = copy(self)
-        finer.dtype, finer._spare = torch.float64, []
+        finer.dtype, finer._spare, finer._tree = torch.float64, [], None
         return finer
 
     # ── sweeps ──
@@ -161,7 +165,10 @@ class Chain:
         return by_class.gather(-1, classes[region])
 
     def _log_mass(self, p: Tensor, region: Tensor | None) -> tuple[Tensor, ...]:
-        log_mass, sound = log_z(self._steps, self._backward(p, region))
+        if self._tree is None:
+            log_mass, sound = log_z(self._steps, self._backward(p, region))
+        else:
+            log_mass, sound = self._tree.log_mass(p, region)
         return self._mend("log_mass", sound, (log_mass,), p, region=region)
 
     def _gradient(self, p: Tensor, region: Tensor | None) -> tuple[Tensor, ...]:
@@ -174,6 +181,9 @@ class Chain:
     # ── draws ──
 
     def _draw(self, p: Tensor, u: Tensor, region: Tensor | None) -> tuple[Tensor, ...]:
+        if self._tree is not None:
+            tokens, log_mass, sound = self._tree.draw(p, u, region)
+            return self._mend("draw", sound, (tokens, log_mass), p, u, region=region)
         sweep = self._backward(p, region, keep=True)
         log_mass, sound = log_z(self._steps, sweep)
         label, left = self._path(sweep, u, u.shape[1])
@@ -226,6 +236,11 @@ class Chain:
 
     def _reveal(self, p: Tensor, commit: Tensor, u: Tensor, region: Tensor | None) -> tuple[Tensor, ...]:
         """The path is drawn up to the last committed position; a second sweep from there, with x_R clamped, gives Z′."""
+        if self._tree is not None:
+            tokens, before, sound = self._tree.draw(p, u, region)
+            settled = torch.nn.functional.one_hot(tokens, p.shape[-1]).to(p)
+            after, still = self._tree.log_mass(torch.where(commit.unsqueeze(-1), settled, p), region)
+            return self._mend("reveal", sound & still, (tokens, before, after), p, commit, u, region=region)
         sweep = self._backward(p, region, keep=True)
         before, sound = log_z(self._steps, sweep)
         tokens, after = torch.zeros_like(commit, dtype=torch.int64), before.clone()
