@@ -1,7 +1,7 @@
 """The encoder of ESM-1b, ESM-1v, ESM-2 and DPLM as a denoiser: the published weights, token by token our alphabet.
 
 A pre-norm transformer with rotary or learned positions over an alphabet of its own, in which rows stand between two marks.
-Every arithmetic step has the order of fair-esm's, so that the logits of equal weights are equal bit for bit.
+Every step has the order of fair-esm's, so that the logits of equal weights are equal bit for bit.
 
     frame    our ids → the network's, a mark before and after; a chain break becomes a run of linker residues
     logits   of all its tokens, at all places
@@ -79,10 +79,9 @@ class EsmConfig:
             raise ConfigError(
                 f"model.ids: expected {self.vocabulary + 2} ids below {self.inner} (our tokens, mask, pad), got {self.ids}"
             )
-        if len(self.barred) >= self.vocabulary or len(self.linker) not in (0, 3) or len(self.edges) != 2:
-            raise ConfigError(f"model: barred {self.barred}, linker {self.linker} or edges {self.edges} do not fit")
-        if len(self.frequencies) not in (0, self.width // self.heads // 2):
-            raise ConfigError(f"model.frequencies: expected one a pair of a head's columns, got {len(self.frequencies)}")
+        pairs = (0, self.width // self.heads // 2)
+        if len(self.linker) not in (0, 3) or len(self.edges) != 2 or len(self.frequencies) not in pairs:
+            raise ConfigError(f"model: linker {self.linker}, edges {self.edges} or frequencies {self.frequencies} do not fit")
 
 
 class Block(nn.Module):
@@ -154,16 +153,14 @@ class Esm(nn.Module):
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.norm, self.head = nn.LayerNorm(D, config.epsilon), Head(config)
         self.contact = nn.Linear(config.depth * config.heads, 1) if config.contacts else None
-        barred = set(config.barred)
-        said = [i for i in range(config.vocabulary) if i not in barred]
-        order = said + sorted(barred)
+        said = [i for i in range(config.vocabulary) if i not in config.barred]
+        order = said + sorted(config.barred)
         plain = 1.0 / (10000 ** (torch.arange(0, d, 2).float() / d))
-        frequencies = torch.tensor(config.frequencies) if config.frequencies else plain
         tables = {
             "ids": torch.tensor(config.ids),
             "said": torch.tensor([config.ids[i] for i in said]),
             "back": torch.tensor([order.index(i) for i in range(config.vocabulary)]),
-            "frequencies": frequencies,
+            "frequencies": torch.tensor(config.frequencies) if config.frequencies else plain,
         }
         for name, table in tables.items():
             self.register_buffer(f"_{name}", table, persistent=False)
@@ -225,9 +222,8 @@ class Esm(nn.Module):
                 f"rows: this network has {self.config.places} places, two of them for the marks at the ends: expected at most "
                 f"{self.config.places - 2} tokens, got {T - 2}"
             )
-        column = torch.arange(T, device=x_t.device)
         inside = self.config.linker[1] if self.config.linker else self._pad
-        tokens = torch.where(column < stop, inside, self._pad)
+        tokens = torch.where(torch.arange(T, device=x_t.device) < stop, inside, self._pad)
         tokens = tokens.scatter(1, start, torch.where(real, value, last))
         tokens = tokens.scatter(1, stop, last)
         tokens[:, 0] = first
@@ -236,9 +232,8 @@ class Esm(nn.Module):
     def logits(self, tokens: Tensor, at: Tensor | None = None, maps: list | None = None) -> Tensor:
         """(B, T, W) of its own tokens (B, T), or (B, P, W) at the places `at` (B, P): what only they need of the last block is
         computed there alone. Attention of each block is added to `maps`."""
-        padding: Tensor | None = tokens == self._pad
-        if not bool(padding.any()):  # type: ignore[union-attr]
-            padding = None
+        padding = tokens == self._pad
+        padding = padding if bool(padding.any()) else None
         h = self._embedded(tokens, padding).transpose(0, 1)
         rotation = None if self.config.places else self._rotation(tokens.shape[1])
         for i, block in enumerate(self.blocks):
