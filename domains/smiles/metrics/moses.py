@@ -34,7 +34,7 @@ def internal_diversity(prints: np.ndarray) -> tuple[float | None, float | None]:
     """IntDivₚ = 1 − ((1 / n²) Σᵢⱼ T(i, j)ᵖ)^{1/p} for p = 1 and 2, pairs of a molecule with itself included; None of nothing.
 
     The formula of the paper. The program that comes with it takes the root for each i and averages the roots, which can only
-    give a larger IntDiv₂ (by 0.0004 on 1,000 molecules of ZINC).
+    give a larger IntDiv₂ (0.8615 for 0.8603 on 1,000 molecules of ZINC).
     """
     if not len(prints):
         return None, None
