@@ -26,6 +26,7 @@ verify: $(VENV)/.installed-dev  ## the longer evidence behind docs/results.md; D
 	$(BIN)/python -m benchmarks.constraints_hold --designs 10000
 	$(BIN)/python -m benchmarks.composition
 	$(BIN)/seqdiff evaluate smiles --n 1000
+	$(BIN)/seqdiff evaluate smiles --n 1000 --sampler entropy-bounded --temperature 0.7
 
 bench: $(VENV)/.installed-dev  ## speed of sampling and cost of constraints against the plain way and the floor
 	$(BIN)/python -m benchmarks.sampling
