@@ -44,7 +44,7 @@ def start_of(path: Path, seed: int, max_atoms: int, count: int = START) -> list[
 
 @torch.autocast("cpu", torch.bfloat16)
 def run(way: str, goal: str, seed: int, budget: int, options) -> dict:
-    moves = Moves(batch=options.batch)
+    moves = Moves(**options.moves)
     start = start_of(options.data / FILE, seed, moves.max_atoms)
     checkpoint = load_checkpoint(find_model(options.model, "smiles"))
     proposer = Redesign(checkpoint, start, moves) if way == "redesign" else GraphEdits(start, moves.batch)
@@ -109,7 +109,7 @@ def main() -> None:
     parser.add_argument("--ways", nargs="*", default=list(WAYS), choices=WAYS)
     parser.add_argument("--seeds", nargs="*", type=int, default=[0])
     parser.add_argument("--budget", type=int, default=10_000)
-    parser.add_argument("--batch", type=int, default=Moves().batch)
+    parser.add_argument("--moves", type=json.loads, default={}, help="settings to try, e.g. '{\"cut\": 4}'; give other --runs")
     parser.add_argument("--model", default=None)
     parser.add_argument("--runs", type=Path, default=Path("runs/goals"))
     parser.add_argument("--out", type=Path)
@@ -125,7 +125,7 @@ def main() -> None:
         rows.append(row)
         print(json.dumps({k: v for k, v in row.items() if k not in ("calls", "curve")}), flush=True)
         if options.out:
-            table = {"budget": options.budget, "start": START, "moves": vars(Moves(batch=options.batch)), "rows": rows}
+            table = {"budget": options.budget, "start": START, "moves": vars(Moves(**options.moves)), "rows": rows}
             options.out.write_text(json.dumps(table, indent=1) + "\n")
     if options.plot:
         plot(rows, options.plot)
