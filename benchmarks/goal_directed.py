@@ -1,7 +1,7 @@
 """Goal-directed design: `python -m benchmarks.goal_directed --data DIR [--goals …] [--seeds …] [--out FILE --plot FILE]`.
 
 Goals in closed form, each with a budget of oracle calls (distinct molecules scored) from one start: 100 molecules drawn from
-ZINC250k's training part, which are the first calls. Ways: `redesign` (the bundled model; networks in bfloat16) and
+ZINC250k, which are the first calls. Ways: `redesign` (the bundled model; networks in bfloat16) and
 `graph edits` (random edits and crossovers, no model), with the same choice of parents, batch and size limit.
 
 Figure: area under the curve of the mean of the ten best, every 100 calls, by trapezes from 0, divided by the budget, as the
