@@ -11,7 +11,7 @@ from constraints.certificate import Certificate
 from domains.design import Design, DesignSpec, design, read_spec
 from domains.registry import find_model, get_domain
 from domains.smiles.data import canonical
-from domains.smiles.novelty import KnownMolecules
+from domains.novelty import Known
 from domains.smiles.tokens import tokenize
 from seqdiff.checkpoint import load_checkpoint
 from seqdiff.errors import CheckpointError, ConditionError, ConfigError, TemplateError
@@ -24,7 +24,7 @@ FIXED = "CC(=O)N{6}CF"
 def model(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models") / "tiny"
     tiny_checkpoint().save(folder, "# tiny\n")
-    KnownMolecules.from_smiles(["CC", "CCN"]).save(folder / "known.safetensors")
+    Known.of(["CC", "CCN"]).save(folder / "known.safetensors")
     return load_checkpoint(folder)
 
 

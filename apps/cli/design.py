@@ -35,7 +35,7 @@ def run(domain: str, given: dict) -> None:
     with scorers(named(services or [])):
         answer = with_progress(spec, console)
     for path in out:
-        get_domain(domain).write(path, answer.designs)
+        get_domain(domain).write(path, answer if path.suffix == ".html" else answer.designs)  # a report is of the whole
     if as_json:
         json.dump(document(answer), sys.stdout, ensure_ascii=False, allow_nan=False)
         sys.stdout.write("\n")

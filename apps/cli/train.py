@@ -44,8 +44,10 @@ def run(
     out = out or Path("runs") / name
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     console = Console(stderr=True)
-    if "trunk" in config.model:
-        config = replace(config, model={**config.model, "trunk": str(find_model(config.model["trunk"], domain))})
+    for key in {"trunk", "base"} & set(config.model):
+        config = replace(config, model={**config.model, key: str(find_model(config.model[key], domain))})
+    if init and "base" in config.model:
+        raise ConfigError("train: --init and model.base both say where to begin; give one of them")
     data = load_data(domain, data_table, data_root or path.parent, out, console)
     network, system = build(config, data)
     earlier_hours = start_from(network, data, init, domain) if init else 0.0

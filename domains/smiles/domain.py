@@ -4,6 +4,7 @@ from pathlib import Path
 
 from constraints.compilation.assemble import Syntax
 from constraints.template import Canvas, Template
+from domains.novelty import Known
 from domains.smiles.data import Source, encode_files
 from domains.smiles.pins import pinned_atoms, pins_kept
 from domains.smiles.template import parse_template
@@ -15,7 +16,7 @@ from seqdiff.errors import ConfigError
 from seqdiff.training.config import from_table
 from seqdiff.training.data import EncodedData
 
-SUFFIXES = (".csv", ".smi", ".sdf", ".jsonl", ".png")
+SUFFIXES = (".csv", ".smi", ".sdf", ".jsonl", ".png", ".html")
 TABLE_COLUMNS = {"qed": 2, "sa": 2, "logp": 2, "weight": 0, "rings": 0, "novel": 0, "bound": 2}  # metric → decimals
 
 
@@ -74,14 +75,12 @@ def finish(tokens: list[str], canvas: Canvas, alphabet: Alphabet, known) -> dict
 
 def load_known(checkpoint: Checkpoint):
     """Hashes of the molecules the model was trained on, None if the checkpoint has none."""
-    from domains.smiles.novelty import KnownMolecules
-
     path = checkpoint.folder / "known.safetensors" if checkpoint.folder else None
-    return KnownMolecules.load(path) if path and path.is_file() else None
+    return Known.load(path) if path and path.is_file() else None
 
 
 def write(path: Path, designs) -> None:
-    """Write designs as .csv, .smi, .sdf, .jsonl or .png."""
+    """Write designs as .csv, .smi, .sdf, .jsonl, .png or .html (a report, of the whole answer)."""
     from domains.smiles.writers import write as write_file
 
     write_file(path, designs)
@@ -114,22 +113,23 @@ def training_extras(data: EncodedData, folder: Path) -> None:
     """Write beside a trained checkpoint what evaluation and novelty need: hashes and statistics, no molecule."""
     import numpy as np
 
-    from domains.smiles.metrics import Reference
-    from domains.smiles.novelty import KnownMolecules
+    from domains.smiles.metrics import Reference, Sample
 
     def decoded(chosen) -> list[str]:
         return [data.alphabet.decode(data.tokens[data.offsets[i] : data.offsets[i + 1]]) for i in np.flatnonzero(chosen)]
 
-    KnownMolecules.from_smiles(decoded(~data.held_out)).save(folder / "known.safetensors")
+    Known.of(decoded(~data.held_out)).save(folder / "known.safetensors")
     for label, name in enumerate(data.label_names or ("all",)):
-        reference = Reference.from_smiles(decoded(data.held_out & (data.labels == label))[:2000])
-        (folder / f"reference-{name}.json").write_text(reference.to_json())
+        held = decoded(data.held_out & (data.labels == label))[:2000]
+        (folder / f"reference-{name}.json").write_text(Reference.from_smiles(held).to_json())
+        Sample.of(held).save(folder / f"sample-{name}.safetensors")
 
 
 def evaluate(designs, checkpoint: Checkpoint, label: str | None) -> dict:
     """Metrics of a set of free designs, with their denominators; `domains.smiles.metrics` says how."""
-    from domains.smiles.metrics import Reference, evaluate_set
+    from domains.smiles.metrics import Reference, Sample, evaluate_set
 
     path = checkpoint.folder / f"reference-{label}.json" if checkpoint.folder and label else None
     reference = Reference.from_json(path.read_text()) if path and path.is_file() else None
-    return evaluate_set([design.sequence for design in designs], load_known(checkpoint), reference)
+    sample = Sample.of_model(checkpoint.folder, label) if checkpoint.folder else None
+    return evaluate_set([design.sequence for design in designs], load_known(checkpoint), reference, sample=sample)
