@@ -194,3 +194,17 @@ def test_the_syntax_of_a_domain_decides_what_is_possible_and_does_not_weigh():
     asked = plan(Template((gap,), frozenset({2})), parse("count([A], 0)"), ABC, even, log_mass)
     want = torch.tensor([0, 0.5**2, 0, 0.5**4], dtype=torch.float64)  # no A: Bs and Cs, of which only Bs may stand
     torch.testing.assert_close(asked.probability, want / want.sum())
+
+
+def test_ties_decide_what_is_possible_and_do_not_weigh():
+    """Two like draws are the less likely the longer they are, whatever they hold: that is no reason for short ones."""
+    template, log_mass = Template((Gap(1, 3), (0,), Gap(2, 4))), log_mass_of(Fixed(), Absorbing(3, Linear()), None)
+    tied = plan(template, parse("tie(gap1, gap2)"), ABC, log_mass=log_mass)
+    assert tied.lengths == ((2, 2), (3, 3))
+    torch.testing.assert_close(tied.probability, torch.full((2,), 0.5, dtype=torch.float64))
+    asked = plan(template, parse("(tie(gap1, gap2)) & (within(gap1, count([C], 0) & ban([B])))"), ABC, log_mass=log_mass)
+    want = torch.tensor([0.5**2, 0.5**3], dtype=torch.float64)
+    torch.testing.assert_close(asked.probability, want / want.sum())
+    p = torch.full((1, 5, 3), 1 / 3).expand(9, 5, 3)
+    drawn = asked.condition(torch.zeros(9, dtype=torch.int64)).structure.draw(p, torch.rand(9, 5, dtype=torch.float64))[0]
+    assert torch.equal(drawn[:, :2], drawn[:, 3:])  # and they still hold

@@ -2,8 +2,8 @@
 
 The length of a gap is drawn before anything else, in proportion to π(ℓ) Z_ℓ: its prior times the mass that the model gives to
 the constraint at that length. Z_ℓ is taken at x_T, from one pass over every combination of lengths, where positions are still
-independent. That would count a domain's syntax, which the model knows, as ever less likely the longer a row is; so
-syntax and the template's own bans only decide what is possible.
+independent. That would count a domain's syntax, which the model knows, as ever less likely the longer a row is, and ties of
+regions as a collision of ever more independent draws; so syntax, ties and the template's own bans only decide what is possible.
 
 Shapes: n samples, K combinations of gap lengths, L length, V vocabulary.
 """
@@ -11,6 +11,8 @@ Shapes: n samples, K combinations of gap lengths, L length, V vocabulary.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import reduce
+from operator import and_
 
 import numpy as np
 import torch
@@ -97,13 +99,13 @@ def plan(
         raise explain(whole, alphabet, layouts, syntax=syntax)
     probability = torch.where(possible, prior, 0.0)
     ready = Plan(template, alphabet, tuple(lengths), probability / probability.sum(), compiled, skipped)
-    if log_mass is None or expression is None or int((probability > 0).sum()) == 1:
+    asked = [part for part in top_level(expression) if not isinstance(part, Tie)]
+    if log_mass is None or not asked or int((probability > 0).sum()) == 1:
         return ready
     able = (probability > 0).nonzero().squeeze(-1)
     log_weight = torch.full_like(prior, -math.inf)
-    weighed = (
-        ready if syntax is None and whole == expression else replace(ready, compiled=compile(expression, alphabet, layouts))
-    )
+    weighs = reduce(and_, asked)
+    weighed = ready if syntax is None and whole == weighs else replace(ready, compiled=compile(weighs, alphabet, layouts))
     log_weight[able] = probability[able].log() + log_mass(weighed, able)
     if bool(log_weight.isneginf().all()):  # the model rules out everything that could hold: no length before another
         return ready
