@@ -9,9 +9,9 @@ from tiny_model import tiny_checkpoint
 
 from constraints.certificate import Certificate
 from domains.design import Design, DesignSpec, design, read_spec
+from domains.novelty import Known
 from domains.registry import find_model, get_domain
 from domains.smiles.data import canonical
-from domains.novelty import Known
 from domains.smiles.tokens import tokenize
 from seqdiff.checkpoint import load_checkpoint
 from seqdiff.errors import CheckpointError, ConditionError, ConfigError, TemplateError
