@@ -7,7 +7,7 @@ SCAFFOLD := CC(=O)N{4-9}c1ccc(F)cc1
 .PHONY: design test lint verify bench clean
 
 design: $(VENV)/.installed  ## new molecules around a pinned scaffold, with the bundled model
-	$(BIN)/seqdiff design smiles "$(SCAFFOLD)" --n 64 --syntax --out designs.csv --out designs.sdf --out designs.png
+	$(BIN)/seqdiff design smiles "$(SCAFFOLD)" --n 64 --syntax --out designs.csv --out designs.sdf --out designs.png --out designs.html
 
 test: $(VENV)/.installed-dev  ## all tests
 	$(BIN)/python -m pytest -n 2 -m "not slow"
@@ -45,4 +45,4 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis designs.csv designs.sdf designs.png
+	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis designs.csv designs.sdf designs.png designs.html
