@@ -123,7 +123,15 @@ def design_protein(
         typer.Argument(help="Sequence with gaps _, {n} or {a-b}, a contig, or 'mask 24-35 of chain H'. None: free design."),
     ] = None,
     source: Annotated[Path | None, typer.Option(help="Structure of a contig: .pdb, .cif or .fasta, plain, .gz or .xz.")] = None,
-    numbering: Annotated[str, typer.Option(help="Of its residues: author, label (mmCIF) or index (from 0).")] = "author",
+    numbering: Annotated[
+        str,
+        typer.Option(
+            help="Of its residues: author, label (mmCIF), index (from 0), uniprot:A=+23, or a table such as imgt.csv."
+        ),
+    ] = "author",
+    show_numbering: Annotated[
+        bool, typer.Option("--show-numbering", help="List the residues of --source under all numberings, and stop.")
+    ] = False,
     copies: Annotated[int, typer.Option(help="Like chains: so many copies of the template, tied to the first.")] = 1,
     charge: Annotated[str | None, typer.Option(help="Net charge of residues at pH 7 to hold, e.g. 3..6.")] = None,
     n: N = None,
@@ -136,7 +144,8 @@ def design_protein(
     top_p: TopP = None,
     batch_size: BatchSize = None,
     constraint: Annotated[str | None, _constraint("avoid(N-[^P]-[ST]) & count([C], 0..1)", "proteins")] = None,
-    wishes: Annotated[list[str] | None, _wishes('"charge >= 3", "instability <= 40"')] = None,
+    wishes: Annotated[list[str] | None, _wishes('"amp >= 0.9", "charge >= 3", "instability <= 40"')] = None,
+    profile: Annotated[Path | None, typer.Option(help="Alignment (.a3m .a2m .sto .fasta) whose profile is wished.")] = None,
     scorer: Scorers = None,
     particles: Particles = None,
     spec: Spec = None,

@@ -5,9 +5,11 @@ import sys
 from rich.console import Console
 
 from apps.cli.design import run as run_design
+from domains.protein.alignments import read_alignment
 from domains.protein.constraints import charge_range, like_chains
 from domains.protein.contig import resolve
 from domains.protein.numbering import numbered, side_by_side
+from domains.protein.profile import profile_text, pssm
 from domains.protein.structure import read_structure
 from domains.protein.template import is_contig
 from domains.spec import read_spec
@@ -17,7 +19,7 @@ from seqdiff.errors import ConfigError
 def run(given: dict) -> None:
     """Answer a request. What a contig took from the structure is said on stderr, and the spec holds the resolved template."""
     source, numbering, copies, charge = (given.pop(name) for name in ("source", "numbering", "copies", "charge"))
-    show_numbering = given.pop("show_numbering", False)
+    show_numbering, profile = given.pop("show_numbering", False), given.pop("profile", None)
     if show_numbering and source is None:
         raise ConfigError("show-numbering: expected a structure whose residues are to be listed; name its file (--source FILE)")
     residues, numbering = numbered(read_structure(source), numbering) if source else ([], numbering)
@@ -42,6 +44,8 @@ def run(given: dict) -> None:
         held.append(str(net if copies == 1 else net.within("chain1")))
     if text is not None:
         given["template"] = text
+    if profile is not None:
+        given["wishes"] = [*(asked.get("wishes") or ()), profile_text(pssm(read_alignment(profile)))]
     if held:
         given["constraint"] = held[0] if len(held) == 1 else " & ".join(f"({part})" for part in held)
     run_design("protein", given)

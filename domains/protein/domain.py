@@ -2,13 +2,15 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from constraints.template import Canvas, Template
+from domains.novelty import Known
 from domains.protein.data import BREAK, JOINED, Source, encode_files
-from domains.protein.template import parse_template
+from domains.protein.template import parse_template, without_unknowns
 from domains.spec import DesignSpec
 from domains.variant import Variant, free
 from seqdiff.alphabet import Alphabet
@@ -32,7 +34,8 @@ def templates(spec: DesignSpec, checkpoint: Checkpoint) -> list[Variant]:
     if spec.task is not None:
         raise ConfigError(f"task: proteins have none, got {spec.task!r}; a template or a contig says what stays")
     if spec.template is None:
-        return [free(checkpoint, spec.label)]
+        made = free(checkpoint, spec.label)
+        return [replace(made, template=without_unknowns(made.template, checkpoint.alphabet, breaks=spec.label == JOINED))]
     return [Variant(spec.template, parse_template(spec.template, checkpoint.alphabet))]
 
 
@@ -73,12 +76,10 @@ def finish(tokens: list[str], canvas: Canvas, alphabet: Alphabet, known) -> dict
     }
 
 
-def load_known(checkpoint: Checkpoint):
+def load_known(checkpoint: Checkpoint) -> Known | None:
     """Hashes of the proteins the model was trained on, None if the checkpoint has none."""
-    from domains.smiles.novelty import KnownMolecules
-
     path = checkpoint.folder / "known.safetensors" if checkpoint.folder else None
-    return KnownMolecules.load(path) if path and path.is_file() else None
+    return Known.load(path) if path and path.is_file() else None
 
 
 def write(path: Path, designs) -> None:
@@ -95,8 +96,8 @@ def encode_training_data(table: dict, base: Path) -> EncodedData:
     if not isinstance(files, list) or not files:
         raise ConfigError('data.files: expected a list of { path = "…", label = "…" }, got ' + repr(files))
     sources = [from_table(Source, entry, f"data.files[{i}]") for i, entry in enumerate(files)]
-    sources = [Source(str((base / source.path).resolve()), source.label) for source in sources]
-    allowed = {"min_length", "max_length", "held_out_percent", "joined_percent"}
+    sources = [replace(source, path=str((base / source.path).resolve())) for source in sources]
+    allowed = {"min_length", "max_length", "held_out_percent", "joined_percent", "shared_words", "half"}
     if unknown := set(parameters) - allowed:
         raise ConfigError(f"data.{sorted(unknown)[0]}: unknown key; expected files, {', '.join(sorted(allowed))}")
     return encode_files(sources, **parameters)
@@ -107,11 +108,10 @@ def training_extras(data: EncodedData, folder: Path) -> None:
 
     `composition.json` holds how often each token stands in the training rows, and under "held_out" in the held-out rows.
     """
-    from domains.smiles.novelty import KnownMolecules
 
     rows = [data.tokens[a:b] for a, b in zip(data.offsets[:-1], data.offsets[1:], strict=True)]
     trained = [data.alphabet.decode(rows[i]) for i in np.flatnonzero(~data.held_out)]
-    KnownMolecules.from_smiles(chain for text in trained for chain in text.split(BREAK)).save(folder / "known.safetensors")
+    Known.of(chain for text in trained for chain in text.split(BREAK)).save(folder / "known.safetensors")
     token_held_out = np.repeat(data.held_out, data.lengths)
     V = len(data.alphabet)
     counts = {

@@ -21,10 +21,10 @@ COMMON = 200
 LETTERS = 32
 
 
-def families(rows: Sequence[Sequence[int]]) -> np.ndarray:
-    """(n,) int64: the family of each row of ids, named by the lowest row in it."""
+def families(rows: Sequence[Sequence[int]], shared: int = SHARED) -> np.ndarray:
+    """(n,) int64: the family of each row of ids, named by the lowest row in it. shared: words that link two of them."""
     words, owner = _words(rows)
-    return _components(len(rows), _linked(words, owner, len(rows)))
+    return _components(len(rows), _linked(words, owner, len(rows), shared))
 
 
 def _words(rows: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
@@ -44,8 +44,8 @@ def _words(rows: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
     return words[first], owner[first]
 
 
-def _linked(words: np.ndarray, owner: np.ndarray, n: int) -> np.ndarray:
-    """(E, 2) pairs of rows that share SHARED words."""
+def _linked(words: np.ndarray, owner: np.ndarray, n: int, least: int) -> np.ndarray:
+    """(E, 2) pairs of rows that share at least `least` words."""
     starts = np.flatnonzero(np.concatenate([[True], words[1:] != words[:-1]])) if len(words) else np.zeros(0, np.int64)
     sizes = np.diff(np.append(starts, len(words)))
     chunks = [np.zeros(0, np.int64)]
@@ -54,7 +54,7 @@ def _linked(words: np.ndarray, owner: np.ndarray, n: int) -> np.ndarray:
         a, b = np.triu_indices(size, 1)
         chunks.append((members[:, a] * n + members[:, b]).ravel())
     pairs, shared = np.unique(np.concatenate(chunks), return_counts=True)
-    pairs = pairs[shared >= SHARED]
+    pairs = pairs[shared >= least]
     return np.stack([pairs // n, pairs % n], 1)
 
 

@@ -15,7 +15,7 @@ from domains.protein import AMINO_ACIDS
 from domains.protein.data import BREAK
 
 if TYPE_CHECKING:
-    from domains.smiles.writers import Written
+    from domains.files import Written
 
 ACROSS = 50  # positions a line
 # Groups of like residues, in the colours of Okabe and Ito (2008).

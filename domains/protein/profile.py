@@ -132,6 +132,7 @@ class Bias:
 
     bias: Tensor
     everywhere: bool = False
+    hard = False  # it rules nothing out
 
     def log_tilt(self, x_t: Tensor, t: Tensor | None, positions: Tensor, p: Tensor) -> tuple[Tensor, Tensor]:
         V = p.shape[-1]

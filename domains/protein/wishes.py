@@ -1,6 +1,10 @@
-"""What is wished of a finished protein, in words: "valid", "charge >= 3", "5 <= pi <= 6", "score fold >= 0.5".
+"""What is wished of a finished protein, in words:
 
-Ranges are soft, "valid" is hard: no X, no chain without residues (see `domains.wishes`).
+    valid             charge >= 3            5 <= pi <= 6           amp >= 0.9           score fold >= 0.5
+    bias {"K": 0.5}   profile [{"A": 0.31, …}, …] * 0.5
+
+Ranges are soft, "valid" is hard: no X, no chain without residues (see `domains.wishes`). `amp` is what a bundled classifier
+gives (`classes`), which also looks ahead on the way; preferences of residues are `profile`'s.
 What an automaton can hold (counts, motifs, residue charge) is better asked as a constraint: it then holds in every design.
 """
 
@@ -8,10 +12,23 @@ from functools import lru_cache, partial
 
 from constraints.guidance.guides import Lookahead, Requirement
 from domains import wishes
+from domains.protein.classes import CLASSES, look_ahead, probability
+from domains.protein.data import PROTEIN
+from domains.protein.profile import Bias, is_profile, profile_guide
 from domains.protein.properties import METRICS, describe
 from seqdiff.alphabet import Alphabet
 
-SCALE = {"length": 10.0, "weight": 1000.0, "pi": 0.5, "gravy": 0.2, "instability": 5.0, "score": 0.1}
+SCALE = {
+    "length": 10.0,
+    "weight": 1000.0,
+    "pi": 0.5,
+    "gravy": 0.2,
+    "instability": 5.0,
+    "moment": 0.1,
+    "low_complexity": 0.1,
+    "amp": 0.1,
+    "score": 0.1,
+}
 
 
 @lru_cache(maxsize=100_000)
@@ -19,21 +36,32 @@ def look(sequence: str):
     return describe(sequence)
 
 
+def _measure(name: str, _: str) -> wishes.Measure:
+    if name in CLASSES:
+        return lambda texts: list(probability(name, texts))
+    return lambda texts: [float(look(text).metrics[name] or 0.0) for text in texts]
+
+
 FIGURES = wishes.Figures(
-    names=METRICS,
+    names=(*METRICS, *CLASSES),
     scale=SCALE,
-    examples="'charge >= 3', '5 <= pi <= 6' or 'instability <= 40 * 2'",
+    examples="'charge >= 3', '5 <= pi <= 6' or 'amp >= 0.9'",
     valid=lambda sequence: look(sequence).valid,
-    measure=lambda name, _: lambda texts: [float(look(text).metrics[name] or 0.0) for text in texts],
+    measure=_measure,
+    more="'bias {\"K\": 0.5}', 'profile [{\"A\": 0.3}, …]', or 'score NAME >= 0.5' with a scorer that was given",
 )
 Wish = partial(wishes.Wish, FIGURES)
 
 
-def read_wish(text: str) -> wishes.Wish:
+def read_wish(text: str) -> wishes.Wish | Bias:
     """Raises ConditionError that says what can be wished."""
-    return wishes.read_wish(text, FIGURES)
+    return profile_guide(text, PROTEIN) if is_profile(text) else wishes.read_wish(text, FIGURES)
 
 
-def guide_of(text: str, alphabet: Alphabet) -> Requirement | Lookahead:
+def guide_of(text: str, alphabet: Alphabet) -> Requirement | Lookahead | Bias:
     """A wish as a part of a guide."""
-    return wishes.guide_of(read_wish(text), alphabet)
+    if is_profile(text):
+        return profile_guide(text, alphabet)
+    wish = wishes.read_wish(text, FIGURES)
+    rises = wish.figure in CLASSES and wish.low > 0
+    return wishes.guide_of(wish, alphabet, look_ahead(wish.figure, alphabet) if rises and wish.figure else None)

@@ -137,3 +137,43 @@ def test_unknown_keys_of_the_data_table_are_refused(tmp_path):
     table = {"files": [{"path": "a.fasta", "label": "a"}], "min_count": 3}
     with pytest.raises(ConfigError, match="data.min_count: unknown key"):
         get_domain("protein").encode_training_data(table, tmp_path)
+
+
+def test_a_table_s_rows_become_classes_and_halves_share_no_family(tmp_path):
+    texts, _ = proteins_in_families()
+    rows = [f"{text}\t{i % 2}\tn{i}" for i, text in enumerate(texts)]
+    table = "\n".join(["sequence\tactive\tname", *rows, f"{texts[0]}\t1\tagain"]) + "\n"
+    (tmp_path / "a.tsv.xz").write_bytes(lzma.compress(table.encode()))
+    files = [{"path": "a.tsv.xz", "label": label, "column": "active", "value": v} for label, v in (("yes", "1"), ("no", "0"))]
+
+    def encoded(**more):
+        table = {"files": files, "held_out_percent": 20, "joined_percent": 0, "shared_words": 3} | more
+        data = get_domain("protein").encode_training_data(table, tmp_path)
+        ends = zip(data.offsets[:-1], data.offsets[1:], strict=True)
+        return data, [data.alphabet.decode(data.tokens[a:b]) for a, b in ends]
+
+    whole, written = encoded()
+    assert whole.label_names == ("yes", "no") and sorted(written) == sorted(texts)
+    label = dict(zip(written, whole.labels.tolist(), strict=True))
+    assert all(label[text] == (i % 2 == 0) for i, text in enumerate(texts) if i) and label[texts[0]] == 0  # of both: the first
+    sides = []
+    for half in (1, 2):
+        data, here = encoded(half=half)
+        assert all(label[text] == k for text, k in zip(here, data.labels.tolist(), strict=True))
+        assert [t for t, out in zip(here, data.held_out, strict=True) if out] == [
+            t for t, out in zip(written, whole.held_out, strict=True) if out
+        ]
+        sides.append({texts.index(t) // 3 for t, out in zip(here, data.held_out, strict=True) if not out})
+    assert sides[0] and sides[1] and not sides[0] & sides[1]
+    assert sum(map(len, sides)) == 30 - whole.provenance["held_out_families"]
+    with pytest.raises(ConfigError, match="data.half: expected 0"):
+        encoded(half=3)
+    files[0]["column"] = "activity"
+    with pytest.raises(ConfigError, match="expected columns activity and sequence in .*, got sequence, active, name"):
+        encoded()
+
+
+def test_fewer_shared_words_join_families_of_peptides():
+    a, b = "MKVLAWGHTRND", "MKVLAWGHCCCC"  # eight residues in common: three words
+    assert len(set(families([PROTEIN.encode(a), PROTEIN.encode(b)]).tolist())) == 2
+    assert len(set(families([PROTEIN.encode(a), PROTEIN.encode(b)], 3).tolist())) == 1

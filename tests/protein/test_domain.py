@@ -6,13 +6,14 @@ import json
 import pytest
 import torch
 
-from domains.design import design
+from domains.design import DesignSpec, design
 from domains.protein.data import PROTEIN, Record, read_fasta
 from domains.protein.logo import heights
 from domains.protein.metrics import composition_kl, evaluate_set, word_overlap
 from domains.protein.properties import METRICS, RESIDUE_CHARGE, describe
 from domains.protein.wishes import read_wish
 from domains.registry import get_domain
+from domains.wishes import Wish
 from seqdiff.checkpoint import Checkpoint, load_checkpoint
 from seqdiff.denoisers.transformer import Transformer, TransformerConfig
 from seqdiff.errors import ConditionError, ConfigError
@@ -112,12 +113,25 @@ def test_like_chains_by_tied_gaps(checkpoint):
         assert first == second and item.metrics["chains"] == 2
 
 
-def test_a_free_design_with_a_break_or_x_is_not_valid_and_says_so(checkpoint):
+def test_a_free_design_holds_neither_x_nor_a_break(checkpoint):
+    logits = checkpoint.network(torch.full((1, 40), PROTEIN.mask), torch.ones(1), None, None)[0]
+    likely = logits.softmax(-1)[:, [PROTEIN.ids["X"], PROTEIN.ids["/"]]].sum()
+    assert likely > 1  # weights are random: of 40 residues one or more would be X or a break
     found = design(domain="protein", checkpoint=checkpoint, n=12, steps=4)
-    assert any(not item.valid for item in found.designs)  # weights are random: X and / are drawn
     for item in found.designs:
-        assert item.valid == (not set(item.sequence) & set("X/"))
-        assert (item.canonical == item.sequence) == item.valid == (item.reason == "")
+        assert item.valid and item.canonical == item.sequence and item.reason == "" and not set(item.sequence) & set("X/")
+        assert item.metrics["chains"] == 1
+
+
+def test_a_free_design_of_joined_chains_may_hold_breaks(checkpoint):
+    from dataclasses import replace
+
+    lengths = {"all": [0] * 40 + [1], "joined": [0] * 40 + [1]}
+    joined = replace(checkpoint, label_names=("joined",), length_counts=lengths)
+    banned = get_domain("protein").templates(DesignSpec("protein", label="joined"), joined)[0].template.banned
+    assert banned == {PROTEIN.ids["X"]}
+    banned = get_domain("protein").templates(DesignSpec("protein"), joined)[0].template.banned
+    assert banned == {PROTEIN.ids["X"], PROTEIN.ids["/"]}
 
 
 def test_syntax_is_refused_by_name(checkpoint):
@@ -137,7 +151,8 @@ def test_syntax_is_refused_by_name(checkpoint):
     ],
 )
 def test_wishes(text, sequence, weight):
-    assert read_wish(text).log_weight(sequence) == weight
+    found = read_wish(text)
+    assert isinstance(found, Wish) and found.log_weight(sequence) == weight
 
 
 @pytest.mark.parametrize("text", ["charge", "qed >= 0.5", "3 <= charge <= 2", "charge >= 2 * 0", "valid >= 1"])
@@ -155,6 +170,18 @@ def test_a_wish_bends_designs(checkpoint):
         return sum(item.metrics["residue_charge"] for item in answer.designs) / len(answer.designs)
 
     assert mean(bent) > mean(plain) + 1.5
+
+
+def test_a_bias_in_a_request_bends_designs_and_stands_in_the_certificate(checkpoint):
+    request = {"domain": "protein", "checkpoint": checkpoint, "template": "{16}", "n": 16, "steps": 6, "bound_draws": 0}
+    bent = design(**request, wishes=['bias {"W": 3, "K": -5}', "charge >= -9"], particles=4)
+    plain = design(**request)
+
+    def share(answer, letter):
+        return sum(item.sequence.count(letter) for item in answer.designs) / (16 * len(answer.designs))
+
+    assert share(bent, "W") > share(plain, "W") + 0.2 and share(bent, "K") < share(plain, "K")
+    assert 'bias {"W": 3, "K": -5}' in str(bent.designs[0].certificate)
 
 
 def test_files(checkpoint, tmp_path):
