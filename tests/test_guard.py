@@ -1,6 +1,8 @@
 import itertools
 import os
 import re
+import resource
+import signal
 import subprocess
 import sys
 import textwrap
@@ -38,8 +40,12 @@ def compilers(tmp_path, monkeypatch):
             from constraints.automata.regular import length
 
             def sleeps(text, tokens): time.sleep(60)
+            def naps(text, tokens):
+                time.sleep(float(text))
+                return everything(len(tokens))
             def spins(text, tokens):
                 while True: pass
+            def spins_in_c(text, tokens): return 3 ** 10**9
             def hoards(text, tokens): return [bytearray(1 << 20) for _ in range(600)]
             def dies(text, tokens): os._exit(7)
             def kills_itself(text, tokens): os.kill(os.getpid(), 9)
@@ -75,14 +81,51 @@ def test_a_refusal_comes_back_as_it_was(child):
     assert "lookahead" in str(outside.value)
 
 
-@pytest.mark.parametrize("name", ["sleeps", "spins"])
+@pytest.mark.parametrize("name", ["sleeps", "spins", "spins_in_c"])
 def test_what_takes_too_long_is_ended(compilers, name):
     began = time.monotonic()
-    with pytest.raises(ConditionError, match=f"{name} 'x': compiling it takes more than 0.3 seconds; simplify it or split it"):
-        guarded(f"misbehaving:{name}", "x", AB, seconds=0.3)
+    with pytest.raises(ConditionError, match=f"{name} 'x': compiling it takes more than 0.1 seconds; simplify it or split it"):
+        guarded(f"misbehaving:{name}", "x", AB, seconds=0.1)
     assert time.monotonic() - began < 30  # a hang would be 60 seconds, or for ever
     assert guard._worker.child is None
     assert guarded_regex("a", AB, seconds=30).lengths(3) == {1}
+
+
+def test_seconds_are_those_of_the_processor(compilers, monkeypatch):
+    """A child that waits, as one does on a busy machine, is not late; one that computes is ended by its own timer."""
+    monkeypatch.setattr(child_process, "_PATIENCE", 300.0)
+    assert guarded("misbehaving:naps", "0.5", AB, seconds=0.2).vocabulary == 2
+    assert guard._worker.child is not None, "the timer must not go on after the answer"
+    process = guard._worker.child.process
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    with pytest.raises(ConditionError, match="takes more than 0.3 seconds"):
+        guarded("misbehaving:spins", "x", AB, seconds=0.3)
+    assert process.returncode == -signal.SIGPROF
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime > 0.29
+
+
+def test_a_parent_that_ignores_the_timer_does_not_pass_that_on(compilers, monkeypatch):
+    monkeypatch.setattr(child_process, "_PATIENCE", 300.0)
+    usual = signal.signal(signal.SIGPROF, signal.SIG_IGN)
+    try:
+        guarded("misbehaving:naps", "0", AB, seconds=30)
+        process = guard._worker.child.process
+        with pytest.raises(ConditionError, match="takes more than 0.1 seconds"):
+            guarded("misbehaving:spins", "x", AB, seconds=0.1)
+        assert process.returncode == -signal.SIGPROF
+    finally:
+        signal.signal(signal.SIGPROF, usual)
+
+
+def test_without_a_timer_the_wall_decides(compilers, monkeypatch):
+    guarded("misbehaving:naps", "0", AB, seconds=30)
+    monkeypatch.setattr(child_process, "_TIMED", False)
+    monkeypatch.setattr(child_process, "_PATIENCE", 1.0)
+    with pytest.raises(ConditionError, match="takes more than 0.2 seconds"):
+        guarded("misbehaving:naps", "5", AB, seconds=0.2)
+    monkeypatch.setattr(child_process.signal, "setitimer", lambda *arguments: pytest.fail("there is no timer"))
+    child_process._limit_time(1.0)
 
 
 def test_memory_is_limited(compilers):

@@ -1,5 +1,9 @@
 """A child process that works on what a user typed and can be killed: limits on seconds and memory, never a hang.
 
+Seconds are the child's own of the processor, so that what else the machine does refuses nobody: a timer of the kernel ends the
+child, whatever it is in the middle of. The parent waits ten times as long and kills it then, should it sleep. Where there is
+no such timer, the parent waits for the seconds themselves.
+
 One child is kept warm and used again; it is replaced after a time-out, a lack of memory or a crash. Request and answer are
 a line of JSON; a dataclass of arrays follows its line as npz, read without pickle.
 """
@@ -10,6 +14,7 @@ import io
 import json
 import os
 import selectors
+import signal
 import subprocess
 import sys
 import threading
@@ -23,6 +28,8 @@ import numpy as np
 from seqdiff.errors import SeqdiffError
 
 _START_SECONDS = 60.0  # to start Python and import what is asked for, on a busy machine
+_TIMED = hasattr(signal, "setitimer")
+_PATIENCE = 10.0 if _TIMED else 1.0  # seconds on the wall for one of the processor
 # The package's own __init__ imports torch, which no child needs: its modules are reached without it.
 _BOOT = """
 import sys, types
@@ -56,19 +63,22 @@ class Worker:
             {"value": …}, or {"size": …} and a dataclass as npz, or {"refused": the function's own words}, or {"trouble": …}:
             that it took too long, needed too much memory, failed or crashed.
         """
-        request = {"function": function, "arguments": arguments, "more": more, "megabytes": megabytes}
+        request = {"function": function, "arguments": arguments, "more": more, "seconds": seconds, "megabytes": megabytes}
+        late = {"trouble": f"takes more than {seconds:g} seconds"}
         with self.lock:
             child, self.child = self.child, None  # put back only after a whole answer, whatever interrupts
             if child is None or child.owner != os.getpid():  # a fork must not share the pipes of its parent's child
                 child = Child(self.modules)
             try:
-                answer, payload = child.ask(request, seconds)
+                answer, payload = child.ask(request, _PATIENCE * seconds)
                 if "trouble" not in answer:
                     self.child = child
             except TimeoutError:
-                answer, payload = {"trouble": f"takes more than {seconds:g} seconds"}, b""
+                answer, payload = late, b""
             except (EOFError, BrokenPipeError):
-                answer, payload = {"trouble": f"crashed (exit status {child.process.wait()})"}, b""
+                status = child.process.wait()
+                timed_out = _TIMED and status == -signal.SIGPROF
+                answer, payload = late if timed_out else {"trouble": f"crashed (exit status {status})"}, b""
             finally:
                 if self.child is None:
                     child.kill()
@@ -105,7 +115,7 @@ class Child:
             ) from None
 
     def ask(self, request: dict, seconds: float) -> tuple[dict, bytes]:
-        """Raises TimeoutError, or EOFError or BrokenPipeError where the child has ended."""
+        """Waits for so many seconds. Raises TimeoutError, or EOFError or BrokenPipeError where the child has ended."""
         assert self.process.stdin is not None
         until = time.monotonic() + seconds
         self.process.stdin.write(json.dumps(request).encode() + b"\n")
@@ -148,6 +158,8 @@ def serve(modules: Sequence[str]) -> None:
         importlib.import_module(module)
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # nothing that is printed may mix with the answers
+    if _TIMED:
+        signal.signal(signal.SIGPROF, signal.SIG_DFL)  # to end; a parent that ignores it passes that on
     answers.write(b"ready\n")
     answers.flush()
     for line in sys.stdin:
@@ -162,6 +174,7 @@ def _answer(request: dict) -> tuple[dict, bytes]:
         function = getattr(importlib.import_module(module), name)
         arguments = [tuple(given) if isinstance(given, list) else given for given in request["arguments"]]
         _limit_memory(request["megabytes"] << 20)
+        _limit_time(request["seconds"])
         made = function(*arguments, **request["more"])
         if not is_dataclass(made):
             return {"value": made}, b""
@@ -174,6 +187,14 @@ def _answer(request: dict) -> tuple[dict, bytes]:
         return {"trouble": f"needs more than {request['megabytes']} MB"}, b""
     except Exception as error:
         return {"trouble": f"failed with {type(error).__name__}: {error}"}, b""
+    finally:
+        _limit_time(0)
+
+
+def _limit_time(seconds: float) -> None:
+    """SIGPROF ends the process after so many seconds of the processor from now; 0: no more of it."""
+    if _TIMED:
+        signal.setitimer(signal.ITIMER_PROF, seconds)
 
 
 def _limit_memory(octets: int) -> None:

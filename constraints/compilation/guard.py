@@ -1,6 +1,6 @@
 """What a user typed is compiled in a child process that can be killed: limits on seconds and memory, never a hang.
 
-The child is warm and knows no torch (`child`). The last automata are remembered.
+Seconds are the child's own of the processor. The child is warm and knows no torch (`child`). The last automata are remembered.
 """
 
 import hashlib

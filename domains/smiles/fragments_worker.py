@@ -1,4 +1,7 @@
-"""What a user drew or typed meets RDKit in a child process that can be killed: limits on seconds and memory, never a hang."""
+"""What a user drew or typed meets RDKit in a child process that can be killed: limits on seconds and memory, never a hang.
+
+Seconds are the child's own of the processor, so that a busy machine refuses nobody.
+"""
 
 from typing import Any
 
