@@ -1,0 +1,66 @@
+"""`seqdiff serve`: the service until it is told to end."""
+
+import logging
+import os
+import socket
+import sys
+from pathlib import Path
+
+from apps.api.settings import Settings
+from seqdiff.errors import ConfigError
+
+GRACE = 10  # seconds that requests have to end once the process is told to
+
+
+def run(
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    database: str = Settings.database,
+    models: Path | None = None,
+    offer: list[str] | None = None,
+    active: int = Settings.active,
+    threads: int | None = None,
+    lease: float = Settings.lease,
+    sequences: bool = False,
+) -> None:
+    """Serve. The token comes from the environment (SEQDIFF_TOKEN), where other users of the machine do not see it."""
+    token = os.environ.get("SEQDIFF_TOKEN") or None
+    settings = Settings(host, port, token, database, models, tuple(offer or ()), active, lease=lease, show_sequences=sequences)
+    import torch
+    import uvicorn
+
+    from apps.api.app import create_app
+    from apps.api.observe import Lines
+
+    if threads is not None:
+        if threads < 1:
+            raise ConfigError(f"serve: threads: expected at least 1, got {threads}")
+        torch.set_num_threads(threads)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(Lines())
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    app = create_app(settings)
+    kept_open = 2 * (settings.active + settings.waiting + settings.streams)
+
+    class Server(uvicorn.Server):
+        def handle_exit(self, sig, frame) -> None:  # streams would keep the process for as long as their clients like
+            app.state.service.stopping.set()
+            super().handle_exit(sig, frame)
+
+    listening = bound(host, port)
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=GRACE, backlog=kept_open
+    )
+    Server(config).run(sockets=[listening])
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """A listening address. Raises ConfigError where it cannot be had."""
+    try:
+        family, kind, number, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        listening = socket.socket(family, kind, number)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+    except (OSError, OverflowError) as error:
+        raise ConfigError(f"serve: cannot listen on {host} port {port} ({error})") from None
+    return listening
