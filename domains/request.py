@@ -13,6 +13,8 @@ from constraints.by_row import ByRow
 from constraints.compilation.plan import Plan, log_mass_of, plan
 from constraints.condition import Guide
 from constraints.guidance.guides import Sum
+from constraints.language.algebra import And, Constraint, Not, Or, Within
+from constraints.language.expression import Distinct, Tie
 from constraints.language.notation import parse
 from domains.registry import find_model, get_domain
 from domains.spec import DesignSpec
@@ -135,12 +137,26 @@ def _plan(task: Task, variant: Variant) -> Plan | None:
     """Lengths and conditions of one template; those of a task's are all alike where they are possible."""
     spec, process, alphabet = task.spec, task.checkpoint.process, task.alphabet
     variant.template.check(task.checkpoint.max_length, len(alphabet))
-    asked = [
-        part for part in (parse(variant.constraint) if variant.constraint else None, spec.expression()) if part is not None
-    ]
-    if not (asked or spec.syntax or spec.cloud > 1 or spec.task):
+    wanted = spec.expression()
+    asked = [parse(variant.constraint)] if variant.constraint else []
+    asked += [] if wanted is None else [confined(wanted, variant.region) if variant.region else wanted]
+    if not (asked or spec.syntax or variant.syntax or spec.cloud > 1 or spec.task):
         return None
     weigh = isinstance(process, TokenProcess) and spec.task is None
     log_mass = log_mass_of(task.denoiser, process, task.checkpoint.label_index(spec.label)) if weigh else None
-    syntax = get_domain(spec.domain).syntax(alphabet, variant.template) if spec.syntax else None
+    syntax = get_domain(spec.domain).syntax(alphabet, variant.template) if spec.syntax else variant.syntax
     return plan(variant.template, reduce(and_, asked) if asked else None, alphabet, syntax, log_mass)
+
+
+def confined(asked: Constraint, region: str) -> Constraint:
+    """What is asked of this region alone; a part that names a region of its own is left as it is."""
+    match asked:
+        case And() | Or():
+            return type(asked)(tuple(confined(part, region) for part in asked.parts))
+        case Not():
+            return Not(confined(asked.part, region))
+        case Within() | Tie():
+            return asked
+        case Distinct() if isinstance(asked.items[0], str):
+            return asked
+    return asked.within(region)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from constraints.compilation.assemble import Syntax
 from constraints.template import Template, de_novo
 from seqdiff.checkpoint import Checkpoint
 
@@ -22,6 +23,7 @@ class Variant:
         refusal: of a valid row, (its tokens, of each the number of its gap from 0, −1 where pinned) → why it must not be
             returned, in words; "" if nothing speaks against it.
         region: what the request itself asks is asked within this region, None: of the whole row.
+        syntax: a language that every row of this template speaks, or None.
     """
 
     text: str | None
@@ -29,6 +31,7 @@ class Variant:
     constraint: str = ""
     refusal: Callable[[Sequence[str], Sequence[int]], str] = _nothing
     region: str | None = None
+    syntax: Syntax | None = None
 
 
 def free(checkpoint: Checkpoint, label: str | None) -> Variant:

@@ -16,7 +16,7 @@ def listed(table: dict[str, str]) -> str:
 
 
 app = typer.Typer(
-    help="Designs structured sequences by diffusion: fills the holes of a molecule or a protein while what you pinned stays.",
+    help="Designs structured sequences by diffusion: fills the holes of molecules, proteins and texts; what you pinned stays.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
@@ -32,15 +32,19 @@ app.command("optimise", epilog='Example: seqdiff optimise qed --template "CC(C)C
     optimise_smiles
 )
 
+
+def _several(option: str, text: str):
+    return typer.Option(option, help=f"{text}; may be repeated.")
+
+
+Several = list[str] | None
+Scorers = Annotated[Several, _several("--scorer", 'NAME=URL of a service that scores, for "score NAME >= 0.5"')]
 N = Annotated[int | None, typer.Option("--n", help="Number of designs.", show_default="64")]
 Samples = Annotated[int, typer.Option("--n", help="Samples of each class.")]
 Seed = Annotated[int | None, typer.Option(help="Of all noise; the same seed gives the same designs.", show_default="0")]
 Steps = Annotated[int | None, typer.Option(help="T, steps of the reverse process.", show_default="128")]
 SamplerName = Annotated[
-    str | None,
-    typer.Option(
-        "--sampler", help="event-driven, first-hitting, remasking, …; see docs/samplers.md.", show_default="event-driven"
-    ),
+    str | None, typer.Option("--sampler", help="remasking, …; see docs/samplers.md.", show_default="event-driven")
 ]
 Model = Annotated[str | None, typer.Option(help="Bundled name, or path of a checkpoint folder (with a slash).")]
 Class = Annotated[str | None, typer.Option("--class", help="Class of the model to draw from, such as zinc or chembl.")]
@@ -48,15 +52,10 @@ Temperature = Annotated[float | None, typer.Option(help="Below 1 sharpens p(x0 |
 TopP = Annotated[float | None, typer.Option(help="Nucleus of each draw.", show_default="1.0")]
 BatchSize = Annotated[int | None, typer.Option(help="Rows in one pass.", show_default="64")]
 Syntax = Annotated[
-    bool | None,
-    typer.Option("--syntax/--no-syntax", help="Hold the syntax of SMILES by construction.", show_default="for tasks"),
+    bool | None, typer.Option("--syntax/--no-syntax", help="Hold the syntax of SMILES.", show_default="for tasks")
 ]
 Particles = Annotated[int | None, typer.Option(help="Particles that a design is chosen from.", show_default="1, with wishes 8")]
 Guidance = Annotated[float | None, typer.Option(help="Strength of classifier-free guidance to --class.", show_default="1.0")]
-Scorers = Annotated[
-    list[str] | None,
-    typer.Option("--scorer", help='NAME=URL of a service that scores, for "score NAME >= 0.5"; may be repeated.'),
-]
 Spec = Annotated[Path | None, typer.Option(help="TOML file with these fields; options override it.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else there.")]
 
@@ -66,7 +65,7 @@ def _constraint(example: str, page: str):
 
 
 def _wishes(examples: str):
-    return typer.Option("--wish", help=f"What is wished: {examples}; may be repeated.")
+    return _several("--wish", f"What is wished: {examples}")
 
 
 def _out(suffixes: str):
@@ -99,7 +98,7 @@ def design_smiles(
     batch_size: BatchSize = None,
     constraint: Annotated[str | None, _constraint("count([F Cl Br], 1..2) & avoid(O-O)", "constraints")] = None,
     syntax: Syntax = None,
-    wishes: Annotated[list[str] | None, _wishes('"valid", "qed >= 0.8", "2 <= logp <= 3"')] = None,
+    wishes: Annotated[Several, _wishes('"valid", "qed >= 0.8", "2 <= logp <= 3"')] = None,
     scorer: Scorers = None,
     particles: Particles = None,
     guidance: Guidance = None,
@@ -144,7 +143,7 @@ def design_protein(
     top_p: TopP = None,
     batch_size: BatchSize = None,
     constraint: Annotated[str | None, _constraint("avoid(N-[^P]-[ST]) & count([C], 0..1)", "proteins")] = None,
-    wishes: Annotated[list[str] | None, _wishes('"amp >= 0.9", "charge >= 3", "instability <= 40"')] = None,
+    wishes: Annotated[Several, _wishes('"amp >= 0.9", "charge >= 3", "instability <= 40"')] = None,
     profile: Annotated[Path | None, typer.Option(help="Alignment (.a3m .a2m .sto .fasta) whose profile is wished.")] = None,
     scorer: Scorers = None,
     particles: Particles = None,
@@ -159,6 +158,49 @@ def design_protein(
     run(given)
 
 
+@design_app.command(
+    "text",
+    epilog='Example: seqdiff design text "The {2-4} near {5-12}." --n 8\n\n'
+    "seqdiff design text --field food=Japanese --field area=riverside --words 8..14 --keyword river --ban cheap "
+    '--class restaurant --n 8\n\nseqdiff design text "\\[food] {1-3} \\[area] {1-2} \\[text] By the river you can eat sushi."',
+)
+def design_text(
+    template: Annotated[
+        str | None,
+        typer.Argument(help="Text with holes _, {n}, {a-b}, {a-b words}, {ADJ NOUN} or {}, and fields. None: free design."),
+    ] = None,
+    fields: Annotated[Several, _several("--field", "NAME=VALUE that the text tells; a value may have holes")] = None,
+    words: Annotated[str | None, typer.Option(help="Number of words, e.g. 8..14.")] = None,
+    keywords: Annotated[Several, _several("--keyword", "Word that stands in it in any inflection")] = None,
+    verbatim: Annotated[Several, _several("--verbatim", "Phrase, or field whose value, stands in it as it is")] = None,
+    one_of: Annotated[Several, _several("--one-of", "At least one of these phrases stands in it")] = None,
+    banned: Annotated[Several, _several("--ban", "Word or phrase that does not stand in it")] = None,
+    whole_sentences: Annotated[bool, typer.Option("--whole-sentences", help="The text ends where a sentence does.")] = False,
+    n: N = None,
+    seed: Seed = None,
+    steps: Steps = None,
+    sampler: SamplerName = None,
+    model: Model = None,
+    label: Class = None,
+    temperature: Temperature = None,
+    top_p: TopP = None,
+    batch_size: BatchSize = None,
+    constraint: Annotated[str | None, _constraint("within(gap1, length(2..4))", "text")] = None,
+    wishes: Annotated[Several, _wishes('"words <= 12", "variety >= 0.9"')] = None,
+    scorer: Scorers = None,
+    particles: Particles = None,
+    guidance: Guidance = None,
+    spec: Spec = None,
+    out: Annotated[list[Path] | None, _out(".txt .csv .jsonl")] = None,
+    json: Json = False,
+):
+    """Design texts around what TEMPLATE pins, or that tell the fields; or read the fields of a text."""
+    given = dict(locals())
+    from apps.cli.text import run
+
+    run(given)
+
+
 @evaluate_app.command("smiles", epilog="Example: seqdiff evaluate smiles --n 1000 --json")
 def evaluate_smiles(
     model: Model = None,
@@ -168,7 +210,7 @@ def evaluate_smiles(
     sampler: SamplerName = None,
     temperature: Temperature = None,
     syntax: Syntax = None,
-    wishes: Annotated[list[str] | None, _wishes('"valid", "qed >= 0.8"')] = None,
+    wishes: Annotated[Several, _wishes('"valid", "qed >= 0.8"')] = None,
     particles: Particles = None,
     json: Json = False,
 ):
@@ -179,21 +221,26 @@ def evaluate_smiles(
     run("smiles", given)
 
 
-@evaluate_app.command("protein", epilog="Example: seqdiff evaluate protein --n 200 --json")
-def evaluate_protein(
-    model: Model = None,
-    n: Samples = 200,
-    seed: Seed = None,
-    steps: Steps = None,
-    sampler: SamplerName = None,
-    temperature: Temperature = None,
-    json: Json = False,
-):
-    """Draw free proteins from MODEL, class by class, and measure them."""
-    given = dict(locals())
-    from apps.cli.evaluate import run
+def _evaluate(domain: str, what: str):
+    @evaluate_app.command(domain, epilog=f"Example: seqdiff evaluate {domain} --n 200 --json", help=what)
+    def evaluate(
+        model: Model = None,
+        n: Samples = 200,
+        seed: Seed = None,
+        steps: Steps = None,
+        sampler: SamplerName = None,
+        temperature: Temperature = None,
+        json: Json = False,
+    ):
+        given = dict(locals())
+        from apps.cli.evaluate import run
 
-    run("protein", given)
+        del given["domain"]
+        run(domain, given)
+
+
+_evaluate("protein", "Draw free proteins from MODEL, class by class, and measure them.")
+_evaluate("text", "Draw free texts from MODEL, class by class, and measure them.")
 
 
 @app.command(epilog="Example: seqdiff train smiles-small.toml --out runs/mine; the same command again goes on.")

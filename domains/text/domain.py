@@ -1,6 +1,7 @@
 """The text domain as `domains.design` sees it: `templates`, `finish`, `write`, `encode_training_data`, `evaluate`."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,8 @@ from constraints.compilation.assemble import Syntax
 from constraints.template import Canvas, Template
 from domains.novelty import Known
 from domains.spec import DesignSpec
-from domains.text import lengths
-from domains.text.constraints import words
+from domains.text import lengths, tagging
+from domains.text.constraints import new_word, words
 from domains.text.data import Source, encode_files
 from domains.text.fields import TEXT, parted
 from domains.text.template import lay_out, read_template
@@ -18,7 +19,7 @@ from domains.text.tokens import begins_word, decode, normal
 from domains.variant import Variant
 from seqdiff.alphabet import Alphabet
 from seqdiff.checkpoint import Checkpoint
-from seqdiff.errors import ConfigError
+from seqdiff.errors import ConfigError, TemplateError
 from seqdiff.training.config import from_table
 from seqdiff.training.data import EncodedData
 
@@ -40,13 +41,37 @@ def templates(spec: DesignSpec, checkpoint: Checkpoint) -> list[Variant]:
     """
     if spec.task is not None:
         raise ConfigError(f"task: texts have none, got {spec.task!r}; a template says what stays")
-    read = read_template(spec.template or FREE)
-    if "hole" not in {kind for kind, _ in read.items} and read.items[-1] == ("marker", TEXT):
-        read = read_template(f"{spec.template} {FREE}")  # fields alone: a text that tells them
-    free = lengths.free_gap(read, checkpoint, spec.label)
-    template = lay_out(read, checkpoint.alphabet, free)
-    asked = [str(words(hole.low or 0, hole.high).within(f"gap{k}")) for k, hole in enumerate(read.holes, 1) if hole.words]
-    return [Variant(spec.template, template, " & ".join(asked), region="text")]
+    alphabet, text = checkpoint.alphabet, spec.template or FREE
+    read = read_template(text)
+    if read.items[-1] == ("marker", TEXT):
+        text = f"{text} {FREE}"  # fields alone: a text that tells them
+        read = read_template(text)
+    if not read.holes:
+        raise TemplateError(f"template: expected a hole such as {{4-9}} or {{}} to be filled; got none in\n  {text}")
+    template = lay_out(read, alphabet, lengths.free_gap(read, checkpoint, spec.label))
+    asked, patterns = [], [hole.tags for hole in read.holes]
+    for k, hole in enumerate(read.holes, 1):
+        asked += [words(hole.low or 0, hole.high, alphabet).within(f"gap{k}")] if hole.words else []
+        asked += [new_word(alphabet).within(f"gap{k}")] if hole.apart and not hole.tags else []
+    return [
+        Variant(
+            spec.template,
+            template,
+            " & ".join(map(str, asked)),
+            lambda tokens, gaps: unlike(patterns, tokens, gaps),
+            "text" if read.fields else None,
+            tagging.syntax(template, patterns, alphabet),
+        )
+    ]
+
+
+def unlike(patterns: Sequence[tagging.Pattern | None], tokens: Sequence[str], gaps: Sequence[int]) -> str:
+    """The first hole that does not hold the parts of speech that were asked for, in words; "" if there is none."""
+    for k, pattern in enumerate(patterns):
+        inside = [token for token, g in zip(tokens, gaps, strict=True) if g == k]
+        if pattern is not None and not tagging.fits(pattern, inside):
+            return f"hole {k + 1} does not hold the parts of speech that were asked for"
+    return ""
 
 
 def syntax(alphabet: Alphabet, template: Template) -> Syntax:

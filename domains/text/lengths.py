@@ -52,20 +52,23 @@ def law(checkpoint: Checkpoint, label: str | None, fields: int) -> np.ndarray:
 
 
 def free_gap(read: TextTemplate, checkpoint: Checkpoint, label: str | None) -> Gap:
-    """What `{}` stands for in a template: the lengths that make the text as long as those that were seen.
+    """What `{}` stands for in a template: the lengths that make the text as long as those that were seen, and fit the model.
 
     Each `{}` of several has an equal share; other holes count with their least length.
     """
     holes = [hole for hole in read.holes if hole.low is None]
+    if not holes:
+        return Gap(0, 0)
     alphabet: Alphabet = checkpoint.alphabet
-    rest = lay_out(read, alphabet, Gap(0, 0)).length_range[0]
+    rest, most = lay_out(read, alphabet, Gap(0, 0)).length_range
     before = next((k for k, (_, item) in enumerate(read.items) if item == TEXT), -1) + 1
     prefix = TextTemplate(read.items[:before])
     rest -= lay_out(prefix, alphabet, Gap(0, 0)).length_range[0] if before else 0
     counts = law(checkpoint, label, len(read.fields))
     lengths = np.flatnonzero(counts)
-    low = max(0, -(-(int(lengths.min(initial=1)) - rest) // len(holes)))
-    high = max(low, 1, (int(lengths.max(initial=1)) - rest) // len(holes))
+    room = max(1, (checkpoint.max_length - most) // len(holes))
+    low = min(max(0, -(-(int(lengths.min(initial=1)) - rest) // len(holes))), room)
+    high = min(max(low, 1, (int(lengths.max(initial=1)) - rest) // len(holes)), room)
     if len(holes) > 1:
         return Gap(low, high)
     low = max(low, 1)

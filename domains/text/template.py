@@ -5,8 +5,9 @@
     [name] The Mill [price] {1-3} [text] The Mill is a cheap pub.
 
 `_` is a hole of one token and `{n}`, `{a-b}` of so many tokens; `{n words}`, `{a-b words}` of so many words; `{}` is a hole of
-any length that the model has seen. A field is named as in training; its value may be pinned or a hole. A backslash makes the
-next character a letter like others. White space beside a hole belongs to what the hole holds; punctuation stays where it is.
+any length that the model has seen; `{DET ADJ* NOUN}` holds these parts of speech (`domains.text.tagging`). A field is named as
+in training; its value may be pinned or a hole. A backslash makes the next character a letter like others. White space beside
+a hole belongs to what the hole holds, which then begins a word of its own; punctuation stays where it is.
 """
 
 import re
@@ -15,11 +16,14 @@ from dataclasses import dataclass
 
 from constraints.template import Gap, Template
 from domains.text.fields import TEXT
+from domains.text.tagging import Pattern, gap, read_pattern
 from domains.text.tokens import encode, is_marker
 from seqdiff.alphabet import Alphabet
-from seqdiff.errors import AlphabetError, TemplateError
+from seqdiff.errors import AlphabetError, ConditionError, TemplateError
 
-HOLE = re.compile(r"_|\{\s*(?:(?P<low>\d{1,6})\s*(?:-\s*(?P<high>\d{1,6})\s*)?(?P<words>words?)?\s*)?\}")
+HOLE = re.compile(
+    r"_|\{\s*(?:(?P<low>\d{1,6})\s*(?:-\s*(?P<high>\d{1,6})\s*)?(?P<words>words?)?\s*|(?P<tags>[A-Z(][A-Z()|*+?\s]*))?\}"
+)
 FIELD = re.compile(r"\[[a-z]+\]")
 LITERAL = re.compile(r"(?:[^{_\[\\]|\\.)+", re.DOTALL)
 MAX_CHARACTERS = 10_000
@@ -33,11 +37,15 @@ class Hole:
     Attributes:
         low, high: how many, None in `{}`.
         words: whether they count words, not tokens.
+        apart: whether white space parts it from what stands before it in the same text or field.
+        tags: parts of speech, or None.
     """
 
     low: int | None
     high: int | None
     words: bool
+    apart: bool = False
+    tags: Pattern | None = None
 
 
 @dataclass(frozen=True)
@@ -69,40 +77,50 @@ def read_template(text: str) -> TextTemplate:
 
 
 def _items(text: str) -> Iterator[tuple[str, str | Hole]]:
-    place, seen = 0, set()
+    place, seen, begun = 0, set(), False
     while place < len(text):
         if found := LITERAL.match(text, place):
             said = re.sub(r"\s+", " ", re.sub(r"\\(.)", r"\1", found[0], flags=re.DOTALL))
             if said.strip():
                 yield "words", said
+                begun = True
         elif found := FIELD.match(text, place):
             if found[0] in seen or TEXT in seen:
                 why = f"{found[0]} stands twice" if found[0] in seen else f"fields come before {TEXT}"
                 raise _error(text, place, found.end(), why)
             seen.add(found[0])
             yield "marker", found[0]
+            begun = False
         elif found := HOLE.match(text, place):
-            yield "hole", _hole(text, found)
+            yield "hole", _hole(text, found, begun and text[place - 1].isspace())
+            begun = True
         elif text[place] == "[":
             raise _error(text, place, place + 1, r"expected a field such as [food], or \[ for the bracket itself")
         else:
             end = text.find("}", place) + 1 or len(text)
-            raise _error(text, place, end, r"expected a hole such as {5}, {4-9}, {3-5 words} or {}, or \{ for the brace itself")
+            shown = r"{5}, {4-9}, {3-5 words}, {ADJ NOUN} or {}, or \{ for the brace itself"
+            raise _error(text, place, end, f"expected a hole such as {shown}")
         place = found.end()
 
 
-def _hole(text: str, found: re.Match) -> Hole:
+def _hole(text: str, found: re.Match, apart: bool) -> Hole:
     if found[0] == "_":
-        return Hole(1, 1, False)
+        return Hole(1, 1, False, apart)
+    if found["tags"] is not None:
+        try:
+            pattern = read_pattern(found["tags"])
+        except ConditionError as error:
+            raise _error(text, found.start(), found.end(), str(error)) from None
+        return Hole(gap(pattern).low, gap(pattern).high, False, apart, pattern)
     if found["low"] is None:
-        return Hole(None, None, False)
+        return Hole(None, None, False, apart)
     low = int(found["low"])
     high = int(found["high"] or low)
     if high < low:
         raise _error(text, found.start(), found.end(), f"the hole's range is empty: {low} is more than {high}")
     if high == 0:
         raise _error(text, found.start(), found.end(), "the hole has no room: expected at least one")
-    return Hole(low, high, found["words"] is not None)
+    return Hole(low, high, found["words"] is not None, apart)
 
 
 def lay_out(read: TextTemplate, alphabet: Alphabet, free: Gap) -> Template:

@@ -1,4 +1,4 @@
-"""Text into tokens and back: characters, words, bytes, or byte pairs (BPE), told apart by the alphabet's name.
+"""Text into tokens and back: characters, words, bytes, byte pairs (BPE) or word pieces, told apart by the alphabet's name.
 
 A token is a piece of text with the space before it, so that a text is its tokens joined: " The", " pub", ".". Words that the
 alphabet lacks are spelled in its characters. Bytes and byte pairs are written in the printable letters that stand for bytes
@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
+from domains.text.pretrained import byte_cuts, word_pieces
 from seqdiff.alphabet import Alphabet
 from seqdiff.errors import AlphabetError, ConfigError
 
@@ -36,9 +37,9 @@ def begins_word(token: str) -> bool:
 
 
 def kind_of(alphabet: Alphabet) -> str:
-    """One of KINDS. Raises AlphabetError for an alphabet of another domain."""
-    domain, _, kind = alphabet.name.partition("-")
-    if domain != "text" or kind not in KINDS:
+    """One of KINDS, or wordpiece. Raises AlphabetError for an alphabet of another domain."""
+    domain, kind, *_ = *alphabet.name.split("-"), ""
+    if domain != "text" or kind not in (*KINDS, "wordpiece"):
         raise AlphabetError(f"expected an alphabet of text ({', '.join('text-' + k for k in KINDS)}), got {alphabet.name!r}")
     return kind
 
@@ -48,6 +49,8 @@ def encode(text: str, alphabet: Alphabet) -> list[int]:
     kind = kind_of(alphabet)
     if kind in ("bytes", "bpe"):
         return _byte_pairs(alphabet).encode(text).ids
+    if kind == "wordpiece":
+        return word_pieces.encode(text, alphabet)
     ids = alphabet.ids
     out: list[int] = []
     for match in WORD.finditer(text):
@@ -75,7 +78,18 @@ def decode(tokens: Sequence[str], alphabet: Alphabet) -> str:
         letters = _letters()
         parts = [token.encode() if is_marker(token) else bytes(letters[c] for c in token) for token in tokens]
         return b"".join(parts).decode("utf-8", "replace").strip()
-    return "".join(tokens).strip()
+    text = "".join(tokens).strip()
+    return word_pieces.tidy(text) if kind_of(alphabet) == "wordpiece" else text
+
+
+def as_bytes(text: str) -> str:
+    """A text in the letters that stand for its bytes: "a b" is "aĠb"."""
+    return "".join(_of_bytes()[b] for b in text.encode())
+
+
+def bytes_beyond_ascii() -> list[str]:
+    """The letters that stand for bytes 128 to 255."""
+    return _of_bytes()[128:]
 
 
 # ── alphabets ──
@@ -144,6 +158,11 @@ def _letters() -> dict[str, int]:
     return {chr(b): b for b in plain} | {chr(0x100 + k): b for k, b in enumerate(others)}
 
 
+@lru_cache(maxsize=1)
+def _of_bytes() -> list[str]:
+    return sorted(_letters(), key=_letters().__getitem__)
+
+
 @lru_cache(maxsize=8)
 def _byte_pairs(alphabet: Alphabet):
     """Hugging Face's BPE over the alphabet: a token of several letters is the merge of two tokens that come before it."""
@@ -155,7 +174,8 @@ def _byte_pairs(alphabet: Alphabet):
             merges.append(_last_merge(token, rank, alphabet))
         rank[token] = i
     made = Tokenizer(models.BPE(vocab=dict(alphabet.ids), merges=merges))
-    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    plain = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.pre_tokenizer = byte_cuts.pre_tokenizer(alphabet.name) or plain
     return made
 
 

@@ -39,7 +39,7 @@ def test_spaces_do_not_matter_but_inside_words():
 def test_a_hole_of_words_has_room_for_spelled_ones():
     assert read_template("{3-5 words}").holes == [Hole(3, 5, True)]
     assert shown("{3-5 words} river")[0][0] == Gap(3, 15)
-    assert read_template("{1 word} {}").holes == [Hole(1, 1, True), Hole(None, None, False)]
+    assert read_template("{1 word} {}").holes == [Hole(1, 1, True), Hole(None, None, False, apart=True)]
 
 
 def test_a_backslash_takes_letters_as_they_are():
@@ -53,6 +53,7 @@ def test_a_backslash_takes_letters_as_they_are():
     [
         ("", "got an empty text"),
         ("a {x}", "character 3: expected a hole such as"),
+        ("a {DET BIRD}", "character 3: parts of speech: expected some of NOUN"),
         ("a {5-3}", "the hole's range is empty: 5 is more than 3"),
         ("a {0}", "the hole has no room"),
         ("a [Food] b", r"character 3: expected a field such as \[food\]"),
