@@ -18,7 +18,7 @@ CONSTRAINT = 20_000  # characters
 TEMPLATE = 10_000
 SMILES = 1000
 MAX_TOKENS = 512  # of a completion
-SCORE = re.compile(r"[^<>]*\bscore\b", re.IGNORECASE)
+SCORE = re.compile(r"(?:^|<=)\s*score\b", re.IGNORECASE)
 
 
 def read_spec(table: dict[str, Any], job: bool = False) -> DesignSpec:
@@ -44,7 +44,7 @@ def read_spec(table: dict[str, Any], job: bool = False) -> DesignSpec:
     spec = DesignSpec.from_dict(table)
     get_domain(spec.domain)
     for wish in spec.wishes:
-        if SCORE.match(wish):
+        if SCORE.search(wish):
             raise ConditionError(f"wish: the service has no scorers and takes none from a request; got {wish[:80]!r}")
     return spec
 

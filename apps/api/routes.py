@@ -4,9 +4,9 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Header, Request
 from fastapi.sse import EventSourceResponse, format_sse_event
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.concurrency import run_in_threadpool
@@ -98,11 +98,10 @@ def server_timing(work: Work) -> str:
     responses=responses(404, 409, 429, 503, *READS),
     openapi_extra=body(spec_schema(True), EXAMPLES),
 )
-async def submit(request: Request) -> Response:
+async def submit(request: Request, key: Annotated[str | None, Header(alias="Idempotency-Key")] = None) -> Response:
     """Accept a request to be worked on later. With a header Idempotency-Key, asking twice makes one job."""
     service = service_of(request)
     table = await read_object(request)
-    key = request.headers.get("idempotency-key")
     if key is not None and not KEY.fullmatch(key):
         raise Refused(422, "Idempotency-Key: expected 1 to 64 letters, digits, _ or -")
     if service.stopping.is_set():
@@ -149,12 +148,11 @@ def shown(row: dict) -> dict[str, Any]:
 
 
 @router.get("/v1/jobs/{id}/events", response_class=StreamingResponse, responses=responses(404, 422, 429, 503))
-async def events(request: Request, id: str) -> Response:
+async def events(request: Request, id: str, last: Annotated[str, Header(alias="Last-Event-ID")] = "0") -> Response:
     """Follow a job (server-sent events): "step" with the positions that changed, "rows" with whole rows where steps are not
     kept any more, and at the end "end" with its state and sequences. The event id is the step; with Last-Event-ID a client
     goes on behind it."""
     service = service_of(request)
-    last = request.headers.get("last-event-id", "0")
     if not (last.isascii() and last.isdecimal() and len(last) < 10):
         raise Refused(422, "Last-Event-ID: expected the number of a step")
     await found_job(request, id)

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -51,6 +52,8 @@ def run(
     config = uvicorn.Config(
         app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=GRACE, backlog=kept_open
     )
+    for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises them again after it has ended: an end is no failure
+        signal.signal(number, lambda *_: None)
     Server(config).run(sockets=[listening])
 
 

@@ -1,13 +1,9 @@
-"""A service over tiny models, in this process or in one of its own."""
+"""A service over tiny models, in this process."""
 
-import os
-import subprocess
-import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
 import torch
 from starlette.testclient import TestClient
 from tiny_model import tiny_checkpoint
@@ -21,7 +17,6 @@ from seqdiff.processes.absorbing import Absorbing
 from seqdiff.schedules import Linear
 from seqdiff.systems.mdlm import MDLM
 
-ROOT = Path(__file__).parents[2]
 MOLECULE = {"domain": "smiles", "model": "tiny", "template": "C1CC1N{2-4}c2ccc(F)cc2", "n": 4, "steps": 16, "bound_draws": 2}
 OFFERED = ("tiny", "text-small")
 LONG = {**MOLECULE, "template": "CC{30}N", "n": 24, "steps": 60, "sampler": "ancestral", "batch_size": 4, "bound_draws": 0}
@@ -70,38 +65,3 @@ def ended(client, id: str) -> dict:
         return row if row["state"] in ("done", "failed", "cancelled") else None
 
     return until(look)
-
-
-class Server:
-    """The service in a process of its own, which can be killed."""
-
-    def __init__(self, folder: Path, port: int, lease: float = 1.0, database: str | None = None):
-        self.url = f"http://127.0.0.1:{port}"
-        database = database or f"sqlite:///{folder / 'jobs.db'}"
-        code = (
-            "from pathlib import Path; from apps.cli.serve import run; "
-            f"run(port={port}, database={database!r}, models=Path({str(folder / 'models')!r}), "
-            f"offer={list(OFFERED)}, active=4, threads=1, lease={lease})"
-        )
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"}
-        )
-
-    def wait(self, seconds: float = 60.0) -> "Server":
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            try:
-                if httpx.get(f"{self.url}/readyz", timeout=2.0, trust_env=False).status_code == 200:
-                    return self
-            except httpx.TransportError:
-                pass
-            time.sleep(0.05)
-        raise AssertionError("the service did not start")
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
-
-    def stop(self) -> int:
-        self.process.terminate()
-        return self.process.wait(30)

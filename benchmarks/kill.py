@@ -1,0 +1,160 @@
+"""Servers that are killed in the middle of jobs: `python -m benchmarks.kill [--trials 100] [--database URL] [--out FILE.json]`.
+
+In each trial a client submits jobs to a service in a process of its own, which is killed with SIGKILL at a random moment;
+the next server on the same database goes on. Counted: jobs that were accepted and have no result, jobs that have
+another result than `seqdiff.design` gives for their spec, keys that made more than one job, and the seconds from the start of
+the next server to the end of the jobs that the last one left.
+"""
+
+import argparse
+import json
+import os
+import random
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from apps.client import Client
+
+ROOT = Path(__file__).parents[1]
+MODEL = "protein-random"
+JOBS = 3  # of a trial
+SPEC = {
+    "domain": "protein",
+    "model": MODEL,
+    "template": "MK{60}",
+    "n": 12,
+    "sampler": "ancestral",
+    "steps": 80,
+    "batch_size": 4,
+    "bound_draws": 0,
+}
+
+
+def free_port() -> int:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return listening.getsockname()[1]
+
+
+class Server:
+    """The service in a process of its own; `options` are those of `apps.cli.serve.run`."""
+
+    def __init__(self, cores: str | None = None, threads: int = 1, **options: Any):
+        port = free_port()
+        options |= {"port": port, "threads": threads}
+        self.url, self.started = f"http://127.0.0.1:{port}", time.perf_counter()
+        pinned = ["taskset", "-c", cores] if cores else []
+        code = f"from pathlib import Path, PosixPath; from apps.cli.serve import run; run(**{options!r})"
+        self.process = subprocess.Popen(
+            [*pinned, sys.executable, "-c", code],
+            cwd=ROOT,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "OMP_NUM_THREADS": str(threads)},
+        )
+
+    def wait(self, seconds: float = 120.0) -> "Server":
+        """Until it is ready. Raises TimeoutError."""
+        while time.perf_counter() - self.started < seconds and self.process.poll() is None:
+            try:
+                if httpx.get(f"{self.url}/readyz", timeout=5.0, trust_env=False).status_code == 200:
+                    return self
+            except httpx.TransportError:
+                pass
+            time.sleep(0.05)
+        raise TimeoutError(f"the service did not start (exit status {self.process.poll()})")
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> int:
+        """Its exit status after it has been asked to end."""
+        self.process.terminate()
+        return self.process.wait(60)
+
+    @property
+    def megabytes(self) -> float:
+        """Memory of the process, without its children."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(status.split("VmRSS:")[1].split()[0]) / 1024
+
+
+def run(trials: int, database: str, lease: float = 1.0, cores: str | None = None) -> dict[str, Any]:
+    """What was accepted, and what came of it."""
+    chance, accepted, recovery, interrupted = random.Random(1), {}, [], 0
+    options = {"cores": cores, "database": database, "lease": lease, "offer": [MODEL]}
+    server = Server(**options).wait()
+    try:
+        for trial in range(trials):
+            with Client(server.url, retries=0) as client:
+                mine = []
+                for k in range(JOBS):
+                    key, spec = f"{trial}-{k}", {**SPEC, "seed": 1000 * trial + k}
+                    mine.append(client.submit(key=key, **spec).id)
+                    accepted[key] = (mine[-1], spec)
+                time.sleep(chance.uniform(0.0, 1.0))
+                interrupted += sum(client.job(id).state == "running" for id in mine)
+            server.kill()
+            server = Server(**options).wait()
+            with Client(server.url) as client:
+                for id in mine:
+                    client.wait(id, 120.0, 0.05)
+            recovery.append(time.perf_counter() - server.started)
+        found = checked(server.url, accepted)
+        status = server.stop()
+    finally:
+        server.kill()
+    return {
+        "trials": trials,
+        "accepted": len(accepted),
+        "interrupted": interrupted,
+        **found,
+        "recovery_seconds_most": round(max(recovery), 2),
+        "exit_status": status,
+    }
+
+
+def checked(url: str, accepted: dict[str, tuple[str, dict]]) -> dict[str, int]:
+    """Jobs without a result, with another one than theirs, and keys that made a second job."""
+    from domains.design import DesignSpec, design
+    from domains.registry import find_model
+    from seqdiff.checkpoint import load_checkpoint
+
+    model = load_checkpoint(find_model(MODEL, "protein"))
+    lost = wrong = doubled = 0
+    with Client(url) as client:
+        for key, (id, spec) in accepted.items():
+            job = client.job(id)
+            if job.state != "done" or job.result is None:
+                lost += 1
+                continue
+            wanted = [item.sequence for item in design(DesignSpec.from_dict(spec), checkpoint=model).designs]
+            wrong += [item["sequence"] for item in job.result["designs"]] != wanted
+            doubled += client.submit(key=key, **spec).id != id
+    return {"lost": lost, "wrong": wrong, "doubled": doubled}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--trials", type=int, default=100)
+    parser.add_argument("--database", help="SQLAlchemy URL; a new SQLite file by default")
+    parser.add_argument("--cores", help="of the servers, such as 0,1")
+    parser.add_argument("--out", type=Path)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        database = asked.database or f"sqlite:///{folder}/jobs.db"
+        found = {"database": database.partition(":")[0], **run(asked.trials, database, cores=asked.cores)}
+    print(json.dumps(found, indent=1))
+    if asked.out:
+        asked.out.write_text(json.dumps(found, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
