@@ -15,7 +15,7 @@ from torch.nn.utils import parametrize
 
 from seqdiff.errors import ConfigError
 
-ATTENTION = ("query", "key", "value", "out", "qkv", "attention_out")  # names of projections in our networks
+ATTENTION = ("query", "key", "value", "out", "qkv", "attention_out", "q_proj", "k_proj", "v_proj", "o_proj")  # projections
 
 
 class LowRank(nn.Module):

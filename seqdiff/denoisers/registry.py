@@ -8,6 +8,7 @@ from torch import nn
 from seqdiff.denoisers.causal import Causal, CausalConfig
 from seqdiff.denoisers.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from seqdiff.denoisers.esm import Esm, EsmConfig
+from seqdiff.denoisers.hugging_face import HuggingFace, HuggingFaceConfig
 from seqdiff.denoisers.transformer import Transformer, TransformerConfig
 from seqdiff.denoisers.unet import UNet, UNetConfig, UNetPlusPlus
 from seqdiff.errors import ConfigError
@@ -20,6 +21,7 @@ DENOISERS: dict[str, tuple[type[nn.Module], type]] = {
     "encoder-decoder": (EncoderDecoder, EncoderDecoderConfig),
     "causal": (Causal, CausalConfig),
     "esm": (Esm, EsmConfig),
+    "hugging-face": (HuggingFace, HuggingFaceConfig),
 }
 
 
