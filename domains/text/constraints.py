@@ -40,7 +40,7 @@ class Spelling:
 @lru_cache(maxsize=8)
 def spelling(alphabet: Alphabet | None) -> Spelling:
     """That of an alphabet; of words and characters without one."""
-    if alphabet is None or kind_of(alphabet) in ("words", "characters"):
+    if alphabet is None or kind_of(alphabet) not in ("bytes", "bpe"):
         return Spelling()
     space, letters = as_bytes(" "), "0-9A-Za-z" + re.escape("".join(bytes_beyond_ascii()))
     return Spelling(space, f"[{letters}]", f"[^{letters}]", f"[^{letters}{space}]", True)
