@@ -1,0 +1,1 @@
+"""The design workbench: a Streamlit application over the same request and engine as the command line."""

@@ -1,0 +1,263 @@
+"""Template: what stays and what is designed, as text, as a picture and as a table; ranges are opened and kept again."""
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import streamlit as st
+
+from apps.workbench import parts as edits
+from apps.workbench import pictures, session
+from apps.workbench.draft import UPLOAD_MB, Draft
+from apps.workbench.parts import Part, parts_of, positions, text_of
+from apps.workbench.session import Services
+
+LONGEST = 20_000  # characters of a template
+TASKS = {
+    "linker": "Join fragments",
+    "decoration": "Grow at every point",
+    "extension": "Grow at one point",
+    "macrocycle": "Close a ring",
+    "superstructure": "Grow anywhere",
+}
+HELP = {
+    "smiles": "A SMILES. Write {4-9} where 4 to 9 new tokens (atoms, bonds, branches, ring labels) are to be designed.",
+    "protein": "Letters stay. Write {12} or {10-40} for so many new residues, _ for one, / between two chains.",
+}
+KEEP, DESIGN = "keep", "design"
+
+
+def show(services: Services) -> None:
+    draft = session.draft()
+    if draft is None:
+        session.nothing("There is no template yet. Choose an example or begin your own.", "Go to Start", "start")
+        return
+    st.title("What stays, what is new?")
+    left, right = st.columns([5, 6], gap="large")
+    with left:
+        if draft.domain == "smiles":
+            _kind(draft)
+        if draft.task:
+            _fragments(draft)
+        else:
+            if draft.domain == "protein":
+                _file(draft)
+            _text(draft)
+    with right:
+        _picture(draft)
+    if not draft.task and draft.parts:
+        _ranges(draft)
+    st.divider()
+    row = st.container(horizontal=True)
+    row.button("Next: rules and wishes", key="next", on_click=session.go, args=("wanted",), type="primary")
+    row.button("Skip to the run", key="skip", on_click=session.go, args=("run",))
+
+
+def _key(name: str) -> str:
+    return f"{name}-{session.edition()}"
+
+
+def _kind(draft: Draft) -> None:
+    labels = ["A template with gaps", *TASKS.values()]
+    at = 0 if draft.task not in TASKS else 1 + list(TASKS).index(draft.task or "")
+    chosen = st.selectbox("How do you begin?", labels, at, key=_key("kind"), help="Fragments carry points, written [*:1].")
+    if labels.index(chosen) != at:
+        task = None if chosen == labels[0] else list(TASKS)[labels.index(chosen) - 1]
+        drawn = draft.drawn or {"linker": "[*:1]N1CCCC1.[*:2]c1ccccc1", "superstructure": "c1ccc2[nH]ccc2c1"}.get(
+            task or "", "[*:1]c1ccc2c(c1)OCCO2" if task == "extension" else "[*:1]c1ccc([*:2])cc1"
+        )
+        session.put(replace(draft, task=task, drawn=drawn if task else "", rules=() if task else draft.rules))
+        st.rerun()
+
+
+def _fragments(draft: Draft) -> None:
+    text = st.text_area(
+        "Fragments, as SMILES with a dot between two of them",
+        draft.drawn,
+        key=_key("drawn"),
+        max_chars=1000,
+        help="An attachment point is [*:1], [*:2], … where a bond shall lead on.",
+    )
+    if text != draft.drawn:
+        session.put(replace(draft, drawn=text))
+        st.rerun()
+    st.caption("The picture shows the numbers of the atoms. Add a point at an atom that still has a hydrogen:")
+    row = st.container(horizontal=True, vertical_alignment="bottom")
+    atoms = list(edits.units(draft.drawn, "smiles"))
+    real = [unit for unit in atoms if "*" not in unit.group()]
+    if real:
+        names = [f"{k} · {unit.group()}" for k, unit in enumerate(real, 1)]
+        chosen = row.selectbox("Atom", names, key=_key("atom"), width=160)
+        row.button("Add a point", key="add-point", on_click=_add_point, args=(draft, real[names.index(chosen)].end()))
+
+
+def _add_point(draft: Draft, end: int) -> None:
+    """An attachment point as a branch of the atom that is written before `end`, behind its ring labels."""
+    text, label = draft.drawn, 1
+    while end < len(text) and (text[end].isdigit() or text[end] == "%"):
+        end += 3 if text[end] == "%" else 1
+    while f"[*:{label}]" in text:
+        label += 1
+    session.put(replace(draft, drawn=f"{text[:end]}([*:{label}]){text[end:]}"))
+
+
+def _file(draft: Draft) -> None:
+    given = st.file_uploader(
+        "Take a chain or a motif from a file (.pdb, .cif, .fasta)",
+        ["pdb", "ent", "cif", "mmcif", "fasta", "fa"],
+        key="structure",
+        max_upload_size=UPLOAD_MB,
+    )
+    if given is None:
+        return
+    from domains.protein.contig import resolve
+    from domains.protein.structure import read_structure
+    from seqdiff.errors import SeqdiffError
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"given{Path(given.name).suffix.lower()}"
+        path.write_bytes(given.getvalue())
+        try:
+            residues = read_structure(path)
+        except SeqdiffError as error:
+            session.trouble("This file could not be read.", str(error).replace(path.name, "the file"))
+            return
+    chains = list(dict.fromkeys(residue.author[0] for residue in residues))
+    counts = {c: sum(r.author[0] == c for r in residues) for c in chains}
+    chain = st.selectbox("Chain", chains, format_func=lambda c: f"{c} · {counts[c]} residues", key="chain")
+    there = [r for r in residues if r.author[0] == chain]
+    motif = st.text_input(
+        "A part of it, by its numbers in the file",
+        f"{there[0].author[1]}-{there[-1].author[1]}",
+        key=f"motif-{chain}",
+        help="For example 24-35. Residues that are missing in the file split a range.",
+    )
+    margin = st.slider("New residues on either side", 0, 60, (0, 0), key="margin", help="0 to 0 adds none.")
+    side = f"{margin[0]}-{margin[1]}" if margin[1] else ""
+    contig = "/".join(filter(None, (side, f"{chain}{motif.strip()}", side)))
+    try:
+        made = resolve(contig, residues)
+    except SeqdiffError as error:
+        session.trouble("This range cannot be taken.", str(error))
+        return
+    st.button("Use it as the template", key="use-file", on_click=_use, args=(draft, made.template), type="primary")
+
+
+def _use(draft: Draft, text: str) -> None:
+    session.put(replace(draft, parts=parts_of(text)))
+
+
+def _text(draft: Draft) -> None:
+    text = st.text_area(
+        "Template", text_of(draft.parts), key=_key("text"), max_chars=LONGEST, height=120, help=HELP[draft.domain]
+    )
+    if text != text_of(draft.parts):
+        cleaned = _letters(text) if draft.domain == "protein" else text.strip()
+        session.put(replace(draft, parts=parts_of(cleaned)))
+        st.rerun()
+    if not draft.parts:
+        st.info("Empty: everything is designed freely. Type or paste a sequence to pin it.", icon=":material/lightbulb:")
+
+
+def _letters(text: str) -> str:
+    """A pasted FASTA record without its header; several records are chains."""
+    if not text.lstrip().startswith(">"):
+        return text.strip()
+    records = ["".join(part.split("\n")[1:]).strip() for part in ("\n" + text.strip()).split("\n>")[1:]]
+    return "/".join(filter(None, ("".join(record.split()) for record in records)))
+
+
+def _picture(draft: Draft) -> None:
+    dark = session.dark()
+    if draft.domain == "protein":
+        if draft.parts:
+            st.image(pictures.track(draft.parts, dark))
+            st.caption("Blue: stays. Yellow, underlined: new, with its length.")
+        return
+    if draft.task:
+        drawn = pictures.molecule(draft.drawn, {}, dark)
+        words = "Blue: stays. Numbers are those of the atoms as written."
+    else:
+        drawn = pictures.template(draft.parts, dark) if draft.parts else None
+        words = "Blue: stays. “new” marks a gap with the number of its tokens."
+    if drawn:
+        st.image(drawn, width="stretch")
+        st.caption(words)
+    elif draft.template:
+        st.caption("There is no picture: this cannot be read as a SMILES yet. The next page says what is wrong.")
+
+
+def _ranges(draft: Draft) -> None:
+    st.subheader("Positions")
+    what = "atom" if draft.domain == "smiles" else "residue"
+    there = positions(draft.parts, draft.domain)
+    left, right = st.columns([5, 6], gap="large")
+    with left:
+        if there:
+            _range(draft, what, len(there))
+        else:
+            st.caption("Nothing is kept, so there is nothing to open.")
+    with right:
+        _table(draft)
+
+
+def _range(draft: Draft, what: str, most: int) -> None:
+    st.caption(f"Open {what}s that are kept, or keep again what was opened.")
+    row = st.container(horizontal=True, vertical_alignment="bottom")
+    first = int(row.number_input(f"From {what}", 1, most, 1, key=_key("first"), width=120))
+    last = int(row.number_input(f"to {what}", 1, most, min(most, 3), key=_key("last"), width=120))
+    low = int(row.number_input("New length, at least", 1, 500, max(1, last - first + 1), key=_key("low"), width=150))
+    high = int(row.number_input("at most", 1, 500, max(low, last - first + 1), key=_key("high"), width=120))
+    row = st.container(horizontal=True)
+    bad = last < first or high < low
+    row.button("Design this range", key="open", on_click=_open, args=(draft, first, last, low, high), disabled=bad)
+    row.button("Keep it as it was", key="keep", on_click=_keep, args=(draft, first, last), disabled=last < first)
+    if bad:
+        st.caption("The first number of a range is not to be larger than the second.")
+
+
+def _open(draft: Draft, first: int, last: int, low: int, high: int) -> None:
+    session.put(replace(draft, parts=edits.opened(draft.parts, first, last, low, high, draft.domain)))
+
+
+def _keep(draft: Draft, first: int, last: int) -> None:
+    session.put(replace(draft, parts=edits.kept(draft.parts, first, last, draft.domain)))
+
+
+def _table(draft: Draft) -> None:
+    rows = [
+        {
+            "": DESIGN if part.designed else KEEP,
+            "sequence": part.text,
+            "at least": part.low or None,
+            "at most": part.high or None,
+        }
+        for part in draft.parts
+    ]
+    column = st.column_config
+    changed = st.data_editor(
+        rows,
+        key=_key("parts"),
+        hide_index=True,
+        column_config={
+            "": column.SelectboxColumn("", options=[KEEP, DESIGN], required=True, width="small"),
+            "sequence": column.TextColumn("sequence", help="What stays; of a gap what stood there before.", disabled=True),
+            "at least": column.NumberColumn("at least", min_value=1, max_value=500, help="Shortest new piece, in tokens."),
+            "at most": column.NumberColumn("at most", min_value=1, max_value=500, help="Longest new piece, in tokens."),
+        },
+        width="stretch",
+    )
+    made = tuple(map(_part, changed, draft.parts))
+    if made != draft.parts:
+        session.put(replace(draft, parts=made))
+        st.rerun()
+
+
+def _part(row: dict, before: Part) -> Part:
+    """A row of the table as a part; a gap where nothing stood stays one."""
+    if row[""] == KEEP and before.text:
+        return Part(before.text)
+    size = max(1, len(before.text))
+    low = int(row["at least"] or before.low or size)
+    high = int(row["at most"] or before.high or size)
+    return Part(before.text, low, max(low, high))
