@@ -1,12 +1,14 @@
-"""Classes of proteins that a bundled classifier tells, on noisy input too: what a wish such as "amp >= 0.9" asks.
+"""Classes that bundled classifiers tell, under noise too: of proteins ("amp >= 0.9") and of residues ("helix 10-25 >= 0.8").
 
-The figure is the classifier's p(class | x) of the finished sequence, of several chains the least. On the way its
-log p(class | x_t) weighs the particles. The classifier has its own tokens, and a model of other ones (ESM's) is guided as well:
-tokens are translated one by one, those that are no amino acid to X.
+Of a protein the figure is the classifier's p(class | x) of the finished sequence, of several chains the least; of residues the
+mean of p(state_i | x) over those asked for, counted from 0, places behind the end as 0. On the way log p(class | x_t), of
+residues Σ_i log p(state_i | x_t), weighs the particles. A classifier has its own tokens, and a model of other ones (ESM's) is
+guided as well: tokens are translated one by one, those that are no amino acid to X.
 
 Shapes: R rows, L length, n sequences.
 """
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
@@ -15,14 +17,25 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from constraints.guidance.guides import ClassWish
+from constraints.guidance.guides import ClassWish, LogProbability
 from domains.protein.data import BREAK, PROTEIN, UNKNOWN
+from domains.protein.states import STATES
 from seqdiff.alphabet import Alphabet
 from seqdiff.checkpoint import Checkpoint, load_checkpoint
 from seqdiff.errors import ConditionError
 
 CLASSES = {"amp": ("protein-amp", "amp")}  # figure → (bundled classifier, its class)
+STATES_MODEL = "protein-states"
+PLACES = re.compile(r"(\d{1,4})-(\d{1,4})")
 BATCH = 256
+
+
+def read_places(text: str) -> tuple[int, int]:
+    """First and last of "10-25". Raises ConditionError."""
+    found = PLACES.fullmatch(text)
+    if not found or int(found[1]) > int(found[2]):
+        raise ConditionError(f"wish: expected residues counted from 0 such as 10-25, got {text!r}")
+    return int(found[1]), int(found[2])
 
 
 @lru_cache
@@ -42,19 +55,45 @@ def probability(figure: str, sequences: list[str]) -> list[float]:
     return class_probability(classifier(name), label, sequences)
 
 
-@torch.no_grad()
 def class_probability(checkpoint: Checkpoint, label: str, sequences: list[str]) -> list[float]:
     """`probability` by any classifier of proteins."""
+    chains = sorted({chain for sequence in sequences for chain in sequence.split(BREAK)})
+    said = _log_classes(checkpoint, chains)
+    found = {chain: float(row[checkpoint.label_names.index(label)].exp()) for chain, row in said.items()}
+    return [min(found[chain] for chain in sequence.split(BREAK)) for sequence in sequences]
+
+
+def state_probability(state: str, places: tuple[int, int], sequences: list[str], checkpoint: Checkpoint | None = None):
+    """Mean p(state | sequence) over the residues first … last of valid sequences, in order."""
+    said, k = _log_classes(checkpoint or classifier(STATES_MODEL), sorted(set(sequences))), STATES.index(state)
+    first, last = places
+    return [float(said[sequence][first : last + 1, k].exp().sum()) / (last + 1 - first) for sequence in sequences]
+
+
+@torch.no_grad()
+def _log_classes(checkpoint: Checkpoint, texts: list[str]) -> dict[str, Tensor]:
+    """What the network says of each clean text, those of a length together."""
     network: Any = checkpoint.network
-    chains = sorted({chain for sequence in sequences for chain in sequence.split(BREAK)}, key=lambda chain: (len(chain), chain))
-    found: dict[str, float] = {}
-    for _, group in groupby(chains, key=len):
+    found: dict[str, Tensor] = {}
+    for _, group in groupby(sorted(texts, key=len), key=len):
         alike = list(group)
         for some in (alike[i : i + BATCH] for i in range(0, len(alike), BATCH)):
-            x_0 = torch.tensor([PROTEIN.encode(chain) for chain in some])
-            said = network.log_classes(x_0, torch.zeros(len(x_0), dtype=torch.float64))
-            found |= zip(some, said[:, checkpoint.label_names.index(label)].exp().tolist(), strict=True)
-    return [min(found[chain] for chain in sequence.split(BREAK)) for sequence in sequences]
+            x_0 = torch.tensor([PROTEIN.encode(text) for text in some])
+            found |= zip(some, network.log_classes(x_0, torch.zeros(len(x_0), dtype=torch.float64)), strict=True)
+    return found
+
+
+@dataclass(frozen=True)
+class StateWish:
+    """Σ_i log p(y_i = state | x_t) over the residues first … last, as if they were independent. A LogProbability."""
+
+    target: Any
+    state: int
+    places: tuple[int, int]
+
+    def __call__(self, x_t: Tensor, t: Tensor | None = None) -> Tensor:
+        first, last = self.places
+        return self.target.log_classes(x_t, t)[:, first : last + 1, self.state].sum(1)
 
 
 @dataclass(frozen=True)
@@ -65,7 +104,7 @@ class Translated:
         table: (V + 2,) the classifier's id of each id of the rows, mask and padding among them.
     """
 
-    wish: ClassWish
+    wish: LogProbability
     table: Tensor
 
     def __call__(self, x_t: Tensor, t: Tensor | None = None) -> Tensor:
@@ -73,11 +112,18 @@ class Translated:
 
 
 def look_ahead(figure: str, alphabet: Alphabet) -> Translated:
-    """What tells a figure of `CLASSES` from rows of this alphabet under noise."""
-    name, label = CLASSES[figure]
+    """What tells a figure from rows of this alphabet under noise: a name of `CLASSES`, or a state and its residues."""
+    state, _, places = figure.partition(" ")
+    name, label = CLASSES.get(figure, (STATES_MODEL, state))
     checkpoint = classifier(name)
-    own = checkpoint.alphabet
+    if places:
+        wish: LogProbability = StateWish(checkpoint.network, STATES.index(state), read_places(places))
+    else:
+        wish = ClassWish(checkpoint.network, checkpoint.label_names.index(label))
+    return Translated(wish, translation(alphabet, checkpoint.alphabet))
+
+
+def translation(alphabet: Alphabet, own: Alphabet) -> Tensor:
+    """(V + 2,) the classifier's id of each id of an alphabet, mask and padding among them."""
     ids = [own.ids.get(token, own.ids[UNKNOWN]) for token in alphabet.tokens]
-    return Translated(
-        ClassWish(checkpoint.network, checkpoint.label_names.index(label)), torch.tensor([*ids, own.mask, own.pad])
-    )
+    return torch.tensor([*ids, own.mask, own.pad])

@@ -92,14 +92,20 @@ def write(path: Path, designs) -> None:
 def encode_training_data(table: dict, base: Path) -> EncodedData:
     """Read the `[data]` table of a training configuration; relative paths are taken from the configuration's folder."""
     parameters = dict(table)
+    target = parameters.pop("target", None)
     files = parameters.pop("files", None)
     if not isinstance(files, list) or not files:
         raise ConfigError('data.files: expected a list of { path = "…", label = "…" }, got ' + repr(files))
     sources = [from_table(Source, entry, f"data.files[{i}]") for i, entry in enumerate(files)]
     sources = [replace(source, path=str((base / source.path).resolve())) for source in sources]
-    allowed = {"min_length", "max_length", "held_out_percent", "joined_percent", "shared_words", "half"}
+    allowed = {"min_length", "max_length", "held_out_percent"}
+    allowed |= set() if target is not None else {"joined_percent", "shared_words", "half"}
     if unknown := set(parameters) - allowed:
         raise ConfigError(f"data.{sorted(unknown)[0]}: unknown key; expected files, {', '.join(sorted(allowed))}")
+    if target is not None:
+        from domains.protein.states import encode_states
+
+        return encode_states(target, [source.path for source in sources], **parameters)
     return encode_files(sources, **parameters)
 
 
@@ -108,7 +114,6 @@ def training_extras(data: EncodedData, folder: Path) -> None:
 
     `composition.json` holds how often each token stands in the training rows, and under "held_out" in the held-out rows.
     """
-
     rows = [data.tokens[a:b] for a, b in zip(data.offsets[:-1], data.offsets[1:], strict=True)]
     trained = [data.alphabet.decode(rows[i]) for i in np.flatnonzero(~data.held_out)]
     Known.of(chain for text in trained for chain in text.split(BREAK)).save(folder / "known.safetensors")
