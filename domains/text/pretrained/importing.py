@@ -157,7 +157,7 @@ def _model(path: Path, published: dict, read_as: str) -> Any:
     """The model with its weights. Raises CheckpointError where some are missing or do not fit."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, LlamaForCausalLM
     from transformers.utils import logging
 
     auto: Any = AutoModelForMaskedLM if read_as == "masked" else AutoModelForCausalLM
@@ -171,6 +171,7 @@ def _model(path: Path, published: dict, read_as: str) -> Any:
             for file in _weights(path):
                 tensors |= load_file(file)
             where = {"pretrained_model_name_or_path": None, "state_dict": llada.renamed(tensors)}
+            auto = LlamaForCausalLM
         how: dict[str, Any] = {"dtype": "auto", "attn_implementation": "sdpa", "output_loading_info": True}
         safe: dict[str, Any] = {"use_safetensors": True, "local_files_only": True, "trust_remote_code": False}
         model, loaded = auto.from_pretrained(**where, config=config, **how, **safe)
