@@ -274,6 +274,21 @@ def import_esm(
     run(file, out, lengths, check, json)
 
 
+@import_app.command("text", epilog="Example: seqdiff import text ./bert-base-uncased --out models/bert")
+def import_text(
+    folder: Annotated[str, typer.Argument(help="A Hugging Face folder: config.json, model.safetensors, tokenizer.json.")],
+    out: Annotated[Path | None, typer.Option(help="Folder of the model.", show_default="./NAME")] = None,
+    read_as: Annotated[
+        str, typer.Option("--as", help="masked (any masked language model), or llada or dream (Llama's or Qwen2's weights).")
+    ] = "masked",
+    json: Json = False,
+):
+    """Make a model for design of a published language model."""
+    from apps.cli.importing import run_text
+
+    run_text(folder, out, read_as, json)
+
+
 @app.command(epilog="Example: seqdiff models --json")
 def models(json: Json = False):
     """List the bundled models."""

@@ -258,3 +258,19 @@ def test_a_settings_table_of_no_model_is_refused(imported):
 
     with pytest.raises(ConfigError, match="no model of 'nothing'"):
         language_model({"model_type": "nothing"}, False)
+
+
+def test_the_command_line_imports_and_says_what_came_of_it(published, tmp_path):
+    from typer.testing import CliRunner
+
+    from apps.cli.main import app
+
+    out = tmp_path / "model"
+    given = ["import", "text", str(published["qwen"]), "--as", "dream", "--out", str(out), "--json"]
+    answer = CliRunner().invoke(app, given)
+    assert answer.exit_code == 0, answer.output
+    found = json.loads(answer.stdout)
+    assert found["architecture"] == "Qwen2ForCausalLM" and found["tokens"] == len(load_checkpoint(out).alphabet)
+    assert "token after it" in (out / "README.md").read_text()
+    again = CliRunner().invoke(app, given)
+    assert isinstance(again.exception, CheckpointError) and "there is a model already" in str(again.exception)
