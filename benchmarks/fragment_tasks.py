@@ -5,11 +5,16 @@ with the syntax, and with eight particles and the wish "valid". Of *n* attempts 
 kept; quality, those with QED ≥ 0.6 and SA ≤ 4; lost, molecules that are not returned, because they do not fall back into what
 was drawn. Of the molecules: matched, by a substructure match with stereo, each fragment on atoms of its own; unique; diversity,
 1 − mean Tanimoto similarity of Morgan fingerprints (radius 2, 2,048 bits) over the pairs of different molecules of a drug.
-Passes: rows that went through the network, for each attempt.
+Passes: rows that went through the network, for each attempt. Seconds: of one processor's time, for each attempt; outside: the
+share of it that is not the network's.
+
+A unit of work is a setting, a seed, a task and a drug, done in that order; `--raw` keeps those that are done, and a run goes on
+there. The table is of the units that are done.
 """
 
 import argparse
 import csv
+import itertools
 import json
 import time
 from collections import defaultdict
@@ -34,6 +39,8 @@ SETTINGS = {
     "syntax": {"syntax": True},
     "syntax, 8 particles, valid": {"syntax": True, "particles": 8, "wishes": ["valid"]},
 }
+KEY = ("setting", "task", "seed", "drug", "n")
+FIGURES = ("valid", "quality", "lost", "matched", "unique", "diversity", "passes", "seconds", "outside")
 
 
 def matched(drawn: str, smiles: str) -> bool:
@@ -74,46 +81,87 @@ def mean(values) -> float | None:
     return sum(values) / len(values) if values else None
 
 
+def measured(drug: str, drawn: str, task: str, setting: str, seed: int, n: int, checkpoint, network: dict) -> dict:
+    """One unit; network: the rows that the network has seen, and its seconds, as they are counted."""
+    network.update(rows=0, seconds=0.0)
+    started = time.process_time()
+    fields = {"n": n, "seed": seed, "bound_draws": 0, **SETTINGS[setting]}
+    made = design(domain="smiles", task=task, template=drawn, checkpoint=checkpoint, **fields)
+    seconds = time.process_time() - started
+    kept = [d for d in made.designs if d.valid]
+    different = sorted({str(d.canonical) for d in kept})
+    return {
+        "setting": setting, "task": task, "seed": seed, "drug": drug, "n": n,
+        "valid": len(kept) / n,
+        "quality": sum(d.metrics["qed"] >= 0.6 and d.metrics["sa"] <= 4 for d in kept) / n,  # type: ignore[operator]
+        "lost": len(made.lost) / n,
+        "matched": mean(matched(drawn, str(d.canonical)) for d in kept),
+        "unique": len(different) / len(kept) if kept else None,
+        "diversity": diversity(different),
+        "passes": network["rows"] / n,
+        "seconds": seconds / n,
+        "outside": 1 - network["seconds"] / seconds,
+    }  # fmt: skip
+
+
+def counted(denoiser) -> dict:
+    """Rows that a denoiser sees, and its seconds of processor time, from now on."""
+    network = {"rows": 0, "seconds": 0.0, "since": 0.0}
+
+    def before(_, given) -> None:
+        network["rows"] += len(given[0])
+        network["since"] = time.process_time()
+
+    denoiser.register_forward_pre_hook(before)
+    denoiser.register_forward_hook(
+        lambda *_: network.__setitem__("seconds", network["seconds"] + time.process_time() - network["since"])
+    )
+    return network
+
+
+def table(units: list[dict]) -> list[dict]:
+    """Means over drugs, a row for each setting, seed and task."""
+    rows: dict[tuple, list[dict]] = defaultdict(list)
+    for unit in units:
+        rows[unit["setting"], unit["seed"], unit["task"]].append(unit)
+    return [
+        {"setting": setting, "seed": seed, "task": task, "n": sum(u["n"] for u in found)}
+        | {figure: mean(u[figure] for u in found) for figure in FIGURES}
+        | {"valid_by_drug": {u["drug"]: u["valid"] for u in found}}
+        for (setting, seed, task), found in rows.items()
+    ]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--n", type=int, default=100, help="attempts for each drug and task")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", nargs="*", type=int, default=[0])
     parser.add_argument("--model", default=None)
+    parser.add_argument("--tasks", nargs="*", default=list(TASKS), choices=list(TASKS))
     parser.add_argument("--settings", nargs="*", default=list(SETTINGS)[::-1], choices=list(SETTINGS))
+    parser.add_argument("--raw", type=Path, default=Path("runs/fragment_tasks.jsonl"), help="units as they are done")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
     with (options.data / FILE).open() as file:
         drugs = list(csv.DictReader(file))
     checkpoint = load_checkpoint(find_model(options.model, "smiles"))
-    passes = [0]
-    checkpoint.denoiser.register_forward_pre_hook(lambda _, given: passes.__setitem__(0, passes[0] + len(given[0])))
-    rows = []
-    for setting in options.settings:
-        for task, column in TASKS.items():
-            passes[0], started, by_drug = 0, time.perf_counter(), defaultdict(list)
-            for drug in drugs:
-                fields = {"n": options.n, "seed": options.seed, "bound_draws": 0, **SETTINGS[setting]}
-                made = design(domain="smiles", task=task, template=drug[column], checkpoint=checkpoint, **fields)
-                kept = [d for d in made.designs if d.valid]
-                good = [d for d in kept if d.metrics["qed"] >= 0.6 and d.metrics["sa"] <= 4]  # type: ignore[operator]
-                different = sorted({str(d.canonical) for d in kept})
-                by_drug["valid"].append(len(kept) / options.n)
-                by_drug["quality"].append(len(good) / options.n)
-                by_drug["lost"].append(len(made.lost) / options.n)
-                by_drug["matched"].append(mean(matched(drug[column], str(d.canonical)) for d in kept))
-                by_drug["unique"].append(len(different) / len(kept) if kept else None)
-                by_drug["diversity"].append(diversity(different))
-            seconds, asked_for = time.perf_counter() - started, options.n * len(drugs)
-            row = {"setting": setting, "task": task, **{name: mean(values) for name, values in by_drug.items()}}
-            row |= {"valid_by_drug": by_drug["valid"], "passes": passes[0] / asked_for, "seconds": seconds / asked_for}
-            rows.append(row)
-            shown = {k: round(v, 3) if isinstance(v, float) else v for k, v in row.items() if k != "valid_by_drug"}
-            print(json.dumps(shown), flush=True)
-            if options.out:
-                table = {"n": options.n, "seed": options.seed, "model": checkpoint.sha256, "rows": rows}
-                options.out.write_text(json.dumps(table, indent=1) + "\n")
+    network = counted(checkpoint.denoiser)
+    options.raw.parent.mkdir(parents=True, exist_ok=True)
+    units = [json.loads(line) for line in options.raw.read_text().splitlines()] if options.raw.is_file() else []
+    done = {tuple(unit[name] for name in KEY) for unit in units}
+    for setting, seed, task, drug in itertools.product(options.settings, options.seeds, options.tasks, drugs):
+        if (setting, task, seed, drug["name"], options.n) in done:
+            continue
+        unit = measured(drug["name"], drug[TASKS[task]], task, setting, seed, options.n, checkpoint, network)
+        units.append(unit)
+        print(json.dumps({k: round(v, 3) if isinstance(v, float) else v for k, v in unit.items()}), flush=True)
+        with options.raw.open("a") as file:
+            file.write(json.dumps(unit) + "\n")
+    if options.out:
+        found = {"model": checkpoint.sha256, "rows": table(units)}
+        options.out.write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":

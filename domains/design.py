@@ -25,6 +25,30 @@ __all__ = ["Design", "DesignSpec", "Designs", "Task", "design", "design_batches"
 
 
 @dataclass(frozen=True)
+class Checked:
+    """A Condition of particles whose final weight also says what no rule on tokens can: `Variant.refusal`.
+
+    A particle that is refused is dead, as one that is not valid is, and its siblings stand for it.
+
+    Attributes:
+        weighted: the Condition.
+        refused: finished rows (n, L), their places (n,) in the batch → (n,) bool.
+    """
+
+    weighted: Any
+    refused: Callable[[Tensor, Tensor], Tensor]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.weighted, name)
+
+    def final(self, x_0: Tensor) -> Tensor:
+        """log ψ (B,) of complete rows (B, L)."""
+        log_psi = self.weighted.final(x_0)
+        alive = log_psi.isfinite().nonzero().squeeze(-1)
+        return log_psi.index_fill(0, alive[self.refused(x_0[alive], alive)], float("-inf"))
+
+
+@dataclass(frozen=True)
 class Made:
     """What came of a batch: designs, places that were abstained from, and place → why what was made there is not returned."""
 
@@ -45,16 +69,20 @@ def design_batches(task: Task, watch=None) -> Iterator[Made]:
         bounds, errors = _bounds(task, tokens, index, rows) if len(index) else ([], [])
         made = Made([], filled.index[~filled.alive].tolist(), {})
         for k, (i, row) in enumerate(zip(index.tolist(), tokens, strict=True)):
-            variant, names = task.way(i).variant, task.alphabet.decode_tokens(row)
-            fields = domain.finish(names, canvases[i], task.alphabet, known)
-            if why := variant.refusal(names, canvases[i].gap.tolist()) if fields["valid"] else "":
+            fields = domain.finish(task.alphabet.decode_tokens(row), canvases[i], task.alphabet, known)
+            if why := _refusal(task, i, row, canvases[i]) if fields["valid"] else "":
                 made.lost[i] = why
                 continue
             certificate = _certificate(task, row, i, int(chosen[i]), filled)
             metrics = {**fields.pop("metrics"), "tokens": len(row), "bound": bounds[k], "bound_error": errors[k]}
-            more = {"metrics": metrics, "certificate": certificate, "index": i, "template": variant.text}
+            more = {"metrics": metrics, "certificate": certificate, "index": i, "template": task.way(i).variant.text}
             made.designs.append(Design(**fields, **more))
         yield made
+
+
+def _refusal(task: Task, index: int, tokens: Tensor, canvas: Canvas) -> str:
+    """Why a valid row (L,) in this place of the request must not be returned, "" if nothing speaks against it."""
+    return task.way(index).variant.refusal(task.alphabet.decode_tokens(tokens), canvas.gap.tolist())
 
 
 def _filled(task: Task, canvases: list[Canvas], chosen: Tensor, watch) -> Iterator[Filled]:
@@ -66,8 +94,17 @@ def _filled(task: Task, canvases: list[Canvas], chosen: Tensor, watch) -> Iterat
     model = task.denoiser, checkpoint.process, rows, spec.seed
     if spec.cloud > 1:
 
-        def weighted(index: Tensor):
-            return task.condition(index, chosen[index], weighted=True)
+        def weighted(index: Tensor) -> Any:
+            condition = task.condition(index, chosen[index], weighted=True)
+            if not (spec.wishes and spec.task):  # what is not valid is not refused, and any wish asks for what is
+                return condition
+
+            def refused(tokens: Tensor, rows: Tensor) -> Tensor:
+                places = index[rows].tolist()
+                why = [_refusal(task, i, row, canvases[i]) for i, row in zip(places, tokens, strict=True)]
+                return torch.tensor([bool(words) for words in why], dtype=torch.bool)
+
+            return Checked(condition, refused)
 
         yield from generate_clouds(*model, weighted, spec.cloud, batch_size=spec.batch_size, **common)
         return
@@ -97,6 +134,7 @@ def _certificate(task: Task, tokens: Tensor, index: int, chosen: int, filled: Fi
                 "guidance": " & ".join(spec.wishes),
             }
     wished = wish_words(spec.wishes, get_wishes(spec.domain).read_wish) if spec.wishes else ""
+    wished += f"; what the task {spec.task} asks (hard)" if wished and spec.task else ""
     text = words(law, spec.steps, spec.cloud, wished)
     return Certificate(law, text, **found, seed=spec.seed, model=task.checkpoint.sha256)
 

@@ -17,8 +17,10 @@ PLANS = [
     plan(Template(((0,), Gap(2, 3)), frozenset({2})), parse("count([A], 2..2)"), ABC),
     plan(Template((Gap(3, 4), (2,))), parse("avoid(B-B) & within(gap1, ban([A], 0))"), ABC),
     plan(Template((Gap(4, 4),)), None, ABC),  # nothing but holes: no structure
+    plan(Template((Gap(3, 3), (1,)), frozenset({0})), parse("avoid(B-B) & within(gap1, ban([A], 0))"), ABC),  # as the second
+    plan(Template((Gap(4, 4),)), parse("count([A], 2..2)"), ABC),  # as the first, which bans a token
 ]
-PART = torch.tensor([0, 1, 2, 1, 0, 2])
+PART = torch.tensor([0, 1, 2, 3, 4, 2])
 
 
 def query_of(rows: torch.Tensor, chosen: list[int]) -> Query:
@@ -38,8 +40,9 @@ def test_every_answer_is_that_of_the_rows_own_condition(weighted, asked):
     p = torch.rand(6, 4, 3, generator=generator, dtype=torch.float64)
     p, u = p / p.sum(-1, keepdim=True), torch.rand(6, 4, generator=generator, dtype=torch.float64)
     every = torch.arange(6)
-    conditions = tuple(PLANS[k].condition(torch.full((6,), length_4[k]), None, weighted) for k in range(3))
+    conditions = tuple(PLANS[k].condition(torch.full((6,), length_4[k]), None, weighted) for k in range(len(PLANS)))
     mixed, whole = ByRow(conditions, PART, True), query_of(every, length_4)
+    assert len(mixed.parts) == 3 and mixed.part.tolist() == [0, 1, 2, 1, 0, 2]  # one for each automaton, and one without
     rows = torch.tensor(asked)
     query = Query(whole.state, rows, whole.t[rows], whole.positions[rows], whole.open[rows])
     commit = query.open & (torch.arange(4) % 2 == 1)
@@ -48,7 +51,7 @@ def test_every_answer_is_that_of_the_rows_own_condition(weighted, asked):
     M, g, base = mixed.factors(query, p[rows])
     others = mixed.log_mass(query, M), mixed.sample(query, M, u[rows]), mixed.marginals(query, p[rows])
     assert g is None
-    for k in range(3):
+    for k in range(len(PLANS)):
         at = (PART[rows] == k).nonzero().squeeze(-1)
         if not len(at):
             continue
@@ -72,7 +75,7 @@ def test_every_answer_is_that_of_the_rows_own_condition(weighted, asked):
 
 def test_what_must_hold_does_in_every_row_of_a_mixed_batch():
     lengths = [next(k for k, x in enumerate(p.lengths) if p.template.canvas(x, 3).tokens.shape == (4,)) for p in PLANS]
-    mixed = ByRow(tuple(PLANS[k].condition(torch.full((6,), lengths[k])) for k in range(3)), PART, True)
+    mixed = ByRow(tuple(PLANS[k].condition(torch.full((6,), lengths[k])) for k in range(len(PLANS))), PART, True)
     query = query_of(torch.arange(6), lengths)
     for seed in range(40):
         u = torch.rand(6, 4, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)

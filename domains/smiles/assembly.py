@@ -23,6 +23,12 @@ MOST_ROOTS = 64  # atoms from which a molecule is written
 Edge = tuple[int, str, tuple[str, ...]]
 SINGLE = "-/\\"  # bonds that a gap may begin or end with where the drawn bond is single
 
+# A gap by itself: an aromatic atom is in a ring, so that none stands before the gap's first ring label, but for the one that
+# bears it, nor after the last. A ring over two gaps, which takes in drawn bonds, cannot be aromatic.
+_OTHER = r"(?:[^][bcnops0-9%]|\[[0-9]*[A-Z][^]]*\])"  # a token that is neither an aromatic atom nor a ring label
+_AROMATIC, _LABEL = r"(?:[bcnops]|\[[0-9]*[a-z][^]]*\])", r"(?:[0-9]|%[0-9]{2})"
+IN_RINGS = f"{_OTHER}*({_AROMATIC}?[-=#$:~/\\\\]?{_LABEL}(.*{_LABEL})?{_OTHER}*)?"
+
 
 @dataclass(frozen=True)
 class Range:
@@ -59,12 +65,17 @@ class Writing:
         text, edges, holes, hollow, ring = fields
         return cls(text, tuple((g, end, tuple(barred)) for g, end, barred in edges), tuple(holes), hollow, ring)
 
-    def constraint(self, alphabet: Alphabet) -> str:
-        """What holds beside the pins, in the notation of constraints; "" if nothing need be said."""
+    def constraint(self, alphabet: Alphabet, syntax: bool = True) -> str:
+        """What holds beside the pins, in the notation of constraints; "" if nothing need be said.
+
+        With the syntax goes that a single gap's aromatic atoms are in rings (of several the automata would multiply).
+        """
         parts = []
         for g, end, barred in self.edges:
             tokens = "[" + " ".join(json.dumps(token) for token in barred if token in alphabet.ids) + "]"
             parts.append(f"within(gap{g}, ban({tokens}, 0))" if end == "first" else f"~within(gap{g}, ends_with({tokens}))")
+        if syntax and len(self.holes) == 1:
+            parts.append(f"within(gap1, regex({json.dumps(IN_RINGS)}))")
         if self.ring:  # no gap may use a label of the template's, so that others are the gaps' alone
             used = set(tokenize(self.hollow))
             free = [token for token in alphabet.tokens if is_ring_label(token) and token not in used]

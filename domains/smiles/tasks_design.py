@@ -34,7 +34,8 @@ def variants(spec: DesignSpec, alphabet: Alphabet) -> list[Variant]:
         except SeqdiffError as error:  # another way to write it may have all its tokens
             troubles.append(error)
             continue
-        found.append(Variant(writing.text, template, writing.constraint(alphabet), partial(refusal, task, writing)))
+        constraint = writing.constraint(alphabet, syntax=bool(spec.syntax))
+        found.append(Variant(writing.text, template, constraint, partial(refusal, task, writing)))
     if not found:
         raise troubles[0]
     return found

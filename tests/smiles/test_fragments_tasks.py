@@ -18,7 +18,7 @@ from constraints.compilation.plan import plan
 from constraints.language.notation import parse
 from domains.design import Designs, DesignSpec, design, design_batches
 from domains.request import prepare
-from domains.smiles.assembly import relabelled
+from domains.smiles.assembly import IN_RINGS, relabelled
 from domains.smiles.assembly_check import bridged_ring, pieces
 from domains.smiles.domain import syntax
 from domains.smiles.fragments import read_fragments
@@ -311,6 +311,62 @@ def test_what_is_not_what_was_asked_for_is_counted_and_not_returned():
     for item in made.designs:
         if item.valid:
             assert max(map(len, Chem.MolFromSmiles(item.sequence).GetRingInfo().AtomRings())) >= 8
+
+
+def test_particles_that_are_not_what_was_asked_for_die():
+    asked = "macrocycle", "*CCCC*", tiny_checkpoint()
+    fields = {"lengths": (3, 5), "ring_atoms": 8, "templates": 1, "n": 12, "seed": 1, "particles": 8}
+    made = of_task(*asked, **fields, wishes=["valid"])
+    assert made.designs and not made.lost  # of one particle each some are lost, see above
+    for item in made.designs:
+        assert max(map(len, Chem.MolFromSmiles(item.sequence).GetRingInfo().AtomRings())) >= 8
+        assert "what the task macrocycle asks (hard)" in item.certificate.text
+    none = of_task(*asked, **{**fields, "lengths": (3, 3)}, wishes=["valid"])  # a ring of seven at most
+    assert not none.designs and not none.lost and len(none.abstained) == 12
+
+
+IN_OR_OUT = [  # a gap, whether its aromatic atoms may be in rings
+    ("", True), ("CClBr[C@@H](C)C", True), ("Cc2ccccc2C", True), ("[nH]2cccc2", True), ("CC(C)n2cc(Br)c%12c2cc%12", True),
+    ("Cc=2cccccc2C", True), ("C2CCc3ccccc32", True), ("Cc2ccccc2-c2ccccc2", True), ("[se]2cccc2C", True), ("C(c2)cccc2", True),
+    ("CcC", False), ("cC2CC2", False), ("C2CC2c", False), ("C[nH]C2CC2", False), ("C[se]C", False), ("Cn(C)C2CC2", False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("gap", "allowed"), IN_OR_OUT)
+def test_aromatic_atoms_of_a_gap_are_in_rings(gap, allowed):
+    assert bool(re.fullmatch(IN_RINGS, gap)) == allowed
+
+
+def test_the_syntax_of_a_single_gap_holds_that_aromatic_atoms_are_in_rings():
+    def accepts(kind: str, text: str, fills: str, syntax: bool) -> bool:
+        size = len(fills), len(fills)
+        (writing, *_) = task_templates(FragmentTask(kind, text, size), ALPHABET)
+        tokens, _ = filled(writing.text, (tuple(tokenize(fills)),) * writing.text.count("{"))
+        ready = plan(parse_template(writing.text, ALPHABET), parse(writing.constraint(ALPHABET, syntax)), ALPHABET)
+        return not ready.violations(torch.tensor([ALPHABET.ids[token] for token in tokens]), 0)
+
+    for kind, text, fills, with_syntax, without in (
+        ("linker", "*CC.*CC", "Ccccc", False, True),
+        ("linker", "*CC.*CC", "c2ccccc2", True, True),
+        ("decoration", "*CCC*", "Ccccc", True, True),  # two gaps: their rings are the particles' affair
+    ):
+        assert (accepts(kind, text, fills, True), accepts(kind, text, fills, False)) == (with_syntax, without)
+
+
+def test_linkers_of_real_molecules_have_their_aromatic_atoms_in_rings():
+    """The middle pieces of molecules cut twice are words of the rule."""
+    bond, seen = Chem.MolFromSmarts("[!#1]-;!@[!#1]"), 0
+    for smiles in (BARICITINIB, CYCLOTHIAZIDE, ELIGLUSTAT, IMATINIB, ZEARALENONE, AFATINIB):
+        molecule = Chem.MolFromSmiles(smiles)
+        bonds = [molecule.GetBondBetweenAtoms(*pair).GetIdx() for pair in molecule.GetSubstructMatches(bond)]
+        for pair in itertools.combinations(bonds, 2):
+            for piece in Chem.GetMolFrags(Chem.FragmentOnBonds(molecule, pair, dummyLabels=[(0, 0)] * 2), asMols=True):
+                ends = [atom.GetIdx() for atom in piece.GetAtoms() if atom.GetAtomicNum() == 0]
+                if len(ends) == 2:
+                    text = Chem.MolToSmiles(piece, rootedAtAtom=ends[0]).replace("*", "")
+                    assert re.fullmatch(IN_RINGS, text), text
+                    seen += "c" in text
+    assert seen > 50
 
 
 def test_a_morphed_core_has_a_ring_by_construction():
