@@ -8,6 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 EVERYWHERE = "everywhere"
+WORDS = {
+    "smiles": {"things": "atoms", "Given": "Atoms such as O, or F Cl Br with blanks between; aromatic ones are small: c n o"},
+    "protein": {"things": "residues", "Given": "Letters of residues, such as C, or K R with a blank between"},
+}
 
 
 @dataclass(frozen=True)
@@ -15,7 +19,7 @@ class Kind:
     """A kind of rule.
 
     Attributes:
-        label: on the page. hint: what is to be entered.
+        label: on the page. hint: what is to be entered. examples: domain → what stands there at first.
         fields: of "what" (letters, atoms or a motif), "low", "high", "text"; () needs nothing more.
         write: values → the constraint's text; say: values → the same in words.
     """
@@ -25,8 +29,14 @@ class Kind:
     fields: tuple[str, ...]
     write: Callable[[dict], str]
     say: Callable[[dict], str]
-    example: str = ""
+    examples: dict[str, str] = field(default_factory=dict)
     local: bool = True
+
+    def label_of(self, domain: str) -> str:
+        return self.label.replace("{things}", WORDS[domain]["things"])
+
+    def hint_of(self, domain: str) -> str:
+        return self.hint.replace("{Given}", WORDS[domain]["Given"])
 
 
 @dataclass(frozen=True)
@@ -77,20 +87,20 @@ def _fixed(text: str) -> Callable[[dict], str]:
 
 KINDS: dict[str, Kind] = {
     "count": Kind(
-        "How often atoms or residues occur",
-        "Atoms such as O or F Cl Br, with blanks between; residues as letters, such as C or KR.",
+        "How often {things} occur",
+        "{Given}. All of them are counted together.",
         ("what", "low", "high"),
         lambda v: f"count([{tokens(v['what'])}], {spread(v['low'], v['high'])})",
         lambda v: f"{between(v['low'], v['high'])} of {tokens(v['what'])}",
-        "O",
+        {"smiles": "O", "protein": "C"},
     ),
     "ban": Kind(
-        "Never these atoms or residues",
-        "Atoms such as S or Cl Br, with blanks between; residues as letters. Confine it to a gap if what is kept has them.",
+        "Never these {things}",
+        "{Given}. Confine it to a gap if what is kept has them.",
         ("what",),
         lambda v: f"ban([{tokens(v['what'])}])",
         lambda v: f"none of {tokens(v['what'])}",
-        "S",
+        {"smiles": "S", "protein": "C"},
     ),
     "avoid": Kind(
         "Never this piece",
@@ -98,7 +108,7 @@ KINDS: dict[str, Kind] = {
         ("what",),
         lambda v: f"avoid({v['what'].strip()})",
         lambda v: f"nowhere {v['what'].strip()}",
-        "N-N",
+        {"smiles": "N-N", "protein": "N-G"},
     ),
     "contains": Kind(
         "This piece somewhere",
@@ -106,7 +116,7 @@ KINDS: dict[str, Kind] = {
         ("what",),
         lambda v: f"contains({v['what'].strip()})",
         lambda v: f"somewhere {v['what'].strip()}",
-        "C-F",
+        {"smiles": "C-F", "protein": "R-G-D"},
     ),
     "glycosylation": Kind(
         "No N-glycosylation site",
@@ -136,7 +146,7 @@ KINDS: dict[str, Kind] = {
         ("text",),
         lambda v: v["text"].strip(),
         lambda v: v["text"].strip(),
-        "count([O], 1..2) & avoid(O-O)",
+        {"smiles": "count([O], 1..2) & avoid(O-O)", "protein": "count([C], 2) | ban([C])"},
     ),
 }
 OFFERED = {

@@ -35,7 +35,7 @@ def show(services: Services) -> None:
         )
         return
     found, marks = services.store.results(run), services.store.marks(run)
-    st.title(session.plain(row["title"]) or "Results")
+    st.header(session.plain(row["title"]) or "Results")
     _counts(row, found)
     if not found:
         if row["state"] in ("queued", "running"):

@@ -22,10 +22,10 @@ def show(services: Services) -> None:
         session.nothing("There is no run of this address, and no template. Begin on the first page.", "Go to Start", "start")
         return
     if row is not None and row["state"] in ("queued", "running"):
-        st.title(session.plain(row["title"]) or "Run")
+        st.header(session.plain(row["title"]) or "Run")
         _live(services, row["id"])
         return
-    st.title("Run")
+    st.header("Run")
     if row is not None:
         _ended(row, len(services.store.results(row["id"])))
     if draft is not None:

@@ -22,7 +22,7 @@ STATES = {
 
 
 def show(services: Services) -> None:
-    st.title("Design sequences with holes")
+    st.header("Design sequences with holes")
     st.markdown("You say what stays and what must hold. The model fills the rest, and every design tells how it came about.")
     if not services.domains:
         session.trouble(

@@ -32,7 +32,7 @@ def show(services: Services) -> None:
     if draft is None:
         session.nothing("There is no template yet. Choose an example or begin your own.", "Go to Start", "start")
         return
-    st.title("What stays, what is new?")
+    st.header("What stays, what is new?")
     left, right = st.columns([5, 6], gap="large")
     with left:
         if draft.domain == "smiles":

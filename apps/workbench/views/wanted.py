@@ -17,7 +17,7 @@ def show(services: Services) -> None:
     if draft is None:
         session.nothing("There is no template yet. Choose an example or begin your own.", "Go to Start", "start")
         return
-    st.title("What must hold, what would be nice?")
+    st.header("What must hold, what would be nice?")
     left, right = st.columns(2, gap="large")
     with left:
         _rules(draft)
@@ -59,16 +59,17 @@ def _drop(draft: Draft, name: str, k: int) -> None:
 
 def _new_rule(draft: Draft) -> None:
     kinds = OFFERED[draft.domain]
-    kind = st.selectbox("Add a rule", kinds, format_func=lambda name: KINDS[name].label, key="rule-kind")
+    kind = st.selectbox("Add a rule", kinds, format_func=lambda name: KINDS[name].label_of(draft.domain), key="rule-kind")
     told = KINDS[kind]
-    st.caption(told.hint)
+    st.caption(told.hint_of(draft.domain))
     values: dict = {}
+    example = told.examples.get(draft.domain, "")
     row = st.container(horizontal=True, vertical_alignment="bottom")
     for name in told.fields:
         if name == "what":
-            values[name] = row.text_input("Which", told.example, key=f"rule-what-{kind}", max_chars=LONGEST, width=180)
+            values[name] = row.text_input("Which", example, key=f"rule-what-{kind}", max_chars=LONGEST, width=180)
         elif name == "text":
-            values[name] = row.text_input("Rule", told.example, key="rule-text", max_chars=LONGEST)
+            values[name] = row.text_input("Rule", example, key="rule-text", max_chars=LONGEST)
         elif kind == "charge":
             preset = 3.0 if name == "low" else 6.0
             label = "at least" if name == "low" else "at most"
