@@ -130,7 +130,7 @@ def main() -> None:
     parser.add_argument("--template", default=SPEC["template"])
     parser.add_argument("--cores", help="of the service, such as 0")
     parser.add_argument("--threads", type=int, default=1, help="of the service's passes")
-    parser.add_argument("--active", type=int, default=8, help="requests at work together")
+    parser.add_argument("--active", type=int, default=32, help="requests at work together")
     parser.add_argument("--url", help="a service that runs already")
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()

@@ -3,6 +3,7 @@
 What a request costs beside the passes is its own loop, and no request can end another or the process.
 """
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +16,9 @@ from apps.api.limits import check_length
 from apps.api.passes import Lane, Passes, Shared
 from domains.design import Designs, DesignSpec, design
 from seqdiff.checkpoint import Checkpoint
+
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+TURNS = max(2, CORES)  # requests that compute their own part together, beside the passes
 
 
 @dataclass(frozen=True)
@@ -56,9 +60,9 @@ class Work:
         self.lane.cancelled.set()
 
     def timing(self) -> dict[str, float]:
-        """Seconds in the line, in passes (waiting for them included) and of all else."""
-        queue, passes = self.begun - self.taken, self.lane.waited
-        return {"queue": queue, "denoiser": passes, "rest": self.ended - self.begun - passes}
+        """Seconds of waiting in the line and for a turn, of passes (waiting for them included) and of all else."""
+        queue, passes = self.begun - self.taken + self.lane.queued, self.lane.waited
+        return {"queue": queue, "denoiser": passes, "rest": self.ended - self.taken - queue - passes}
 
 
 class Engine:
@@ -74,6 +78,7 @@ class Engine:
         self.active, self.waiting = active, waiting
         self._requests = ThreadPoolExecutor(active, "request")
         self._jobs = ThreadPoolExecutor(jobs, "job")
+        self._turns = threading.Semaphore(TURNS)
         self._held: set[int] = set()
         self._works: dict[int, Work] = {}
         self._lock = threading.Lock()
@@ -93,7 +98,7 @@ class Engine:
         job: bool = False,
     ) -> Work:
         """Take a request on. Raises Refused (429) where the line is full."""
-        work = Work(spec, model, Lane(time.monotonic() + seconds))
+        work = Work(spec, model, Lane(time.monotonic() + seconds, self._turns))
         with self._lock:
             if not job:
                 if len(self._held) >= self.active + self.waiting:
@@ -109,6 +114,7 @@ class Engine:
 
     def _run(self, work: Work, checkpoint: Checkpoint, watch: Callable | None) -> None:
         work.begun = time.monotonic()
+        work.lane.take_turn()
         self.passes.enter()
         found: Designs | None = None
         error: BaseException | None = None
@@ -120,6 +126,7 @@ class Engine:
             error = caught
         finally:
             self.passes.leave()
+            work.lane.turns.release()
             with self._lock:
                 self._held.discard(id(work))
                 self._works.pop(id(work), None)

@@ -1,9 +1,10 @@
 """Continuous batching: requests that ask the same model about rows of one length share its forward passes.
 
-Every request runs its own sampling loop in a thread of its own; its denoiser is a `Shared`, whose call waits until the rows
-have been through the network in whatever company. A pass takes the calls that wait, in the order in which they came, up
-to a bound on its tokens; a call that is larger goes on behind the others, so that turns go round by request. A row's logits
-do not depend on its company (rows are never padded to a common length), and the noise is the row's own: so is its answer.
+Every request runs its own sampling loop in a thread of its own, of which a few compute at a time; its denoiser is a
+`Shared`, whose call waits until the rows have been through the network in whatever company. A pass takes the calls that
+wait, in the order in which they came, up to a bound on its tokens; a call that is larger goes on behind the others, so that
+turns go round by request. A row's logits do not depend on its company (rows are never padded to a common length), and the
+noise is the row's own: so is its answer.
 """
 
 import threading
@@ -34,13 +35,22 @@ class Lane:
     Attributes:
         until: time.monotonic() at which its time is over.
         cancelled: set by who does not want it any more: it ends before its next pass.
+        turns: so many requests compute their own part together; the others wait for their turn.
         passes, waited: passes it took part in, and the seconds it waited for them.
+        queued: seconds that it waited for its turn.
     """
 
     until: float = float("inf")
+    turns: threading.Semaphore = field(default_factory=threading.Semaphore)
     cancelled: threading.Event = field(default_factory=threading.Event)
     passes: int = 0
     waited: float = 0.0
+    queued: float = 0.0
+
+    def take_turn(self) -> None:
+        started = time.monotonic()
+        self.turns.acquire()
+        self.queued += time.monotonic() - started
 
     def check(self) -> None:
         """Raises Stopped."""
@@ -110,14 +120,17 @@ class Passes:
                 raise Stopped("closing")
             self._waiting.append(call)
             self._change.notify()
+        lane.turns.release()
         try:
             while not call.done.wait(0.2):
                 lane.check()
         except Stopped:
             call.abandoned = True
             raise
+        finally:
+            lane.waited += time.monotonic() - started
+            lane.take_turn()
         lane.passes += 1
-        lane.waited += time.monotonic() - started
         lane.check()
         if call.error is not None:
             raise call.error

@@ -38,7 +38,7 @@ class Settings:
     database: str = "sqlite:///seqdiff-jobs.db"
     models: Path | None = None
     offered: tuple[str, ...] = ()
-    active: int = 8
+    active: int = 32
     waiting: int = 64
     seconds: float = 60.0
     jobs: int = 2

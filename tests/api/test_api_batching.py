@@ -68,6 +68,13 @@ def test_a_pass_that_mixes_rows_up_would_be_caught(model, engine, monkeypatch):
     assert together(engine, model, MIXED) != alone
 
 
+def lane() -> Lane:
+    """A request that has its turn."""
+    lane = Lane()
+    lane.take_turn()
+    return lane
+
+
 class Recorder:
     """A network that says of each row what it was, and keeps the sizes of its passes; the first waits for `gate`."""
 
@@ -95,9 +102,9 @@ def desk():
         sizes, passes, model = network.sizes, shared, network
 
         @staticmethod
-        def ask(*args, model="m", lane=None, **more):
+        def ask(*args, model="m", by=None, **more):
             before = len(shared._waiting)
-            futures.append(pool.submit(Shared(network, model, shared, lane or Lane()), *args, **more))
+            futures.append(pool.submit(Shared(network, model, shared, by or lane()), *args, **more))
             until(lambda: len(shared._waiting) > before or (not before and len(futures) == 1 and network.sizes))
             return futures[-1]
 
@@ -147,14 +154,14 @@ def test_a_row_that_breaks_the_network_breaks_its_own_request_alone(desk):
     bad, good = desk.ask(rows(666, 1)), desk.ask(rows(5, 1))
     assert desk.go() == [[666, 5], [666], [5]]
     assert isinstance(bad.exception(), ValueError) and good.result()[0, 0, 0] == 5
-    assert Shared(desk.model, "m", desk.passes, Lane())(rows(9, 1))[0, 0, 0] == 9, "the thread goes on"
+    assert Shared(desk.model, "m", desk.passes, lane())(rows(9, 1))[0, 0, 0] == 9, "the thread goes on"
 
 
 def test_a_call_that_was_given_up_is_not_computed(desk):
-    lane = Lane()
+    by = lane()
     desk.ask(rows(1, 1))
-    given_up = desk.ask(rows(2, 1), lane=lane)
-    lane.cancelled.set()
+    given_up = desk.ask(rows(2, 1), by=by)
+    by.cancelled.set()
     assert isinstance(given_up.exception(30), Stopped)
     assert desk.go() == []
 
