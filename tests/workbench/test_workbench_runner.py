@@ -15,20 +15,20 @@ from domains.registry import bundled_models
 TABLE = {"domain": "protein", "template": "{6-9}FSLF{4}", "n": 8, "model": "protein-composition", "batch_size": 4}
 
 
-class Bench:
+class Bare:
     def __init__(self, url: str, **more):
         self.store = Store(url)
         self.runner = Runner(self.store, bundled_models(), **more)
 
 
 @pytest.fixture
-def bench(tmp_path):
-    found = Bench(f"sqlite:///{tmp_path / 'runs.db'}")
+def bare(tmp_path):
+    found = Bare(f"sqlite:///{tmp_path / 'runs.db'}")
     yield found
     found.runner.close()
 
 
-def held(bench, monkeypatch) -> tuple[threading.Event, threading.Event]:
+def held(bare, monkeypatch) -> tuple[threading.Event, threading.Event]:
     """The next run stops before its second pass until the event is set; the other says that it got there."""
     go, there = threading.Event(), threading.Event()
     watch, passes = Runner._watch, []
@@ -44,38 +44,38 @@ def held(bench, monkeypatch) -> tuple[threading.Event, threading.Event]:
     return go, there
 
 
-def test_the_designs_are_those_of_the_engine(bench):
+def test_the_designs_are_those_of_the_engine(bare):
     table = {**TABLE, "constraint": "count([C], 0..1)"}
-    run = bench.runner.submit(table, "one")
-    assert ended(bench, run)["state"] == "done"
-    assert bench.store.results(run) == design(DesignSpec.from_dict(table)).designs
-    progress = bench.runner.progress(run)
+    run = bare.runner.submit(table, "one")
+    assert ended(bare, run)["state"] == "done"
+    assert bare.store.results(run) == design(DesignSpec.from_dict(table)).designs
+    progress = bare.runner.progress(run)
     assert progress.done == 8
     last = progress.frames[-1]
-    shown = bench.store.results(run)[progress.place].sequence
+    shown = bare.store.results(run)[progress.place].sequence
     assert all(token in (None, letter) for token, letter in zip(last, shown, strict=True))
     pins = [letter for letter, free in zip(shown, progress.free, strict=True) if not free]
     assert "".join(pins) == "FSLF"
 
 
-def test_a_cancelled_run_makes_no_further_pass(bench, monkeypatch):
-    go, there = held(bench, monkeypatch)
-    run = bench.runner.submit(TABLE)
+def test_a_cancelled_run_makes_no_further_pass(bare, monkeypatch):
+    go, there = held(bare, monkeypatch)
+    run = bare.runner.submit(TABLE)
     assert there.wait(PATIENCE)
-    assert bench.runner.cancel(run)
-    assert bench.store.state(run)["state"] == "cancelled"  # at once
+    assert bare.runner.cancel(run)
+    assert bare.store.state(run)["state"] == "cancelled"  # at once
     go.set()
-    ended(bench, run)
-    assert bench.store.state(run)["state"] == "cancelled"
-    assert len(bench.store.results(run)) < 8
-    assert not bench.runner.cancel(run)
+    ended(bare, run)
+    assert bare.store.state(run)["state"] == "cancelled"
+    assert len(bare.store.results(run)) < 8
+    assert not bare.runner.cancel(run)
 
 
 @pytest.mark.parametrize("keep", [False, True])
 def test_a_run_stops_when_its_page_is_closed_unless_it_is_kept(tmp_path, monkeypatch, keep):
     monkeypatch.setattr(running, "GRACE", -1.0)
     there: set[str] = {"mine"}
-    found = Bench(f"sqlite:///{tmp_path / 'runs.db'}", alive=there.__contains__)
+    found = Bare(f"sqlite:///{tmp_path / 'runs.db'}", alive=there.__contains__)
     go, reached = held(found, monkeypatch)
     run = found.runner.submit(TABLE, session="mine", keep=keep)
     assert reached.wait(PATIENCE)
@@ -91,7 +91,7 @@ def test_a_run_stops_when_its_page_is_closed_unless_it_is_kept(tmp_path, monkeyp
 def test_another_page_that_looks_keeps_a_run_going(tmp_path, monkeypatch):
     monkeypatch.setattr(running, "GRACE", -1.0)
     there = {"mine"}
-    found = Bench(f"sqlite:///{tmp_path / 'runs.db'}", alive=there.__contains__)
+    found = Bare(f"sqlite:///{tmp_path / 'runs.db'}", alive=there.__contains__)
     go, reached = held(found, monkeypatch)
     run = found.runner.submit(TABLE, session="mine")
     assert reached.wait(PATIENCE)
@@ -102,47 +102,47 @@ def test_another_page_that_looks_keeps_a_run_going(tmp_path, monkeypatch):
     found.runner.close()
 
 
-def test_what_an_earlier_process_left_is_marked_and_its_designs_are_kept(bench, monkeypatch):
-    run = bench.runner.submit(TABLE)
-    ended(bench, run)
-    left = bench.store.submit(TABLE, "left")
-    again = Runner(bench.store, bundled_models())
-    assert bench.store.state(left)["state"] == "interrupted"
-    assert bench.store.state(run)["state"] == "done"
-    assert len(bench.store.results(run)) == 8
+def test_what_an_earlier_process_left_is_marked_and_its_designs_are_kept(bare, monkeypatch):
+    run = bare.runner.submit(TABLE)
+    ended(bare, run)
+    left = bare.store.submit(TABLE, "left")
+    again = Runner(bare.store, bundled_models())
+    assert bare.store.state(left)["state"] == "interrupted"
+    assert bare.store.state(run)["state"] == "done"
+    assert len(bare.store.results(run)) == 8
     again.close()
 
 
-def test_conflicts_are_explained_before_a_run(bench):
-    good = bench.runner.check({**TABLE, "constraint": "count([C], 0..1)"}).result(PATIENCE)
+def test_conflicts_are_explained_before_a_run(bare):
+    good = bare.runner.check({**TABLE, "constraint": "count([C], 0..1)"}).result(PATIENCE)
     assert good.trouble == ""
     table = {**TABLE, "constraint": "count([F], 5..) & within(gap1, ban([F])) & within(gap2, ban([F]))"}
-    bad = bench.runner.check(table).result(PATIENCE)
+    bad = bare.runner.check(table).result(PATIENCE)
     assert "ban([F])" in bad.trouble
     assert "within(gap2, ban([F]))" in bad.trouble
-    assert bench.runner.check({**table, "n": 3}) is bench.runner.check(table)  # how many is no matter
+    assert bare.runner.check({**table, "n": 3}) is bare.runner.check(table)  # how many is no matter
 
 
-def test_a_model_that_is_not_offered_is_refused(bench):
-    assert "model: expected one of" in bench.runner.check({**TABLE, "model": "./elsewhere"}).result(PATIENCE).trouble
-    run = bench.runner.submit({**TABLE, "model": "/etc"})
-    assert ended(bench, run)["state"] == "failed"
-    assert "model: expected one of" in bench.store.state(run)["error"]
+def test_a_model_that_is_not_offered_is_refused(bare):
+    assert "model: expected one of" in bare.runner.check({**TABLE, "model": "./elsewhere"}).result(PATIENCE).trouble
+    run = bare.runner.submit({**TABLE, "model": "/etc"})
+    assert ended(bare, run)["state"] == "failed"
+    assert "model: expected one of" in bare.store.state(run)["error"]
 
 
-def test_places_without_a_design_are_told(bench):
-    run = bench.runner.submit({**TABLE, "n": 2, "wishes": ["valid", "charge >= 1"], "particles": 2})
-    row = ended(bench, run)
+def test_places_without_a_design_are_told(bare):
+    run = bare.runner.submit({**TABLE, "n": 2, "wishes": ["valid", "charge >= 1"], "particles": 2})
+    row = ended(bare, run)
     assert row["state"] == "done"
-    assert len(bench.store.results(run)) + len(row["missing"]) == 2
+    assert len(bare.store.results(run)) + len(row["missing"]) == 2
 
 
-def test_marks_are_kept(bench):
-    run = bench.store.submit(TABLE)
-    bench.store.mark(run, 3, True, "take <b>this</b>")
-    bench.store.mark(run, 3, False, "or not")
-    bench.store.mark(run, 5, True, "")
-    assert bench.store.marks(run) == {3: (False, "or not"), 5: (True, "")}
+def test_marks_are_kept(bare):
+    run = bare.store.submit(TABLE)
+    bare.store.mark(run, 3, True, "take <b>this</b>")
+    bare.store.mark(run, 3, False, "or not")
+    bare.store.mark(run, 5, True, "")
+    assert bare.store.marks(run) == {3: (False, "or not"), 5: (True, "")}
 
 
 def test_rate_and_time_left():

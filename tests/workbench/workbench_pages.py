@@ -1,34 +1,14 @@
-"""What the tests of the workbench share: a folder of tiny models, and pages that are shown without a browser."""
+"""What the tests of the workbench share: pages that are shown without a browser."""
 
 import time
 from pathlib import Path
 
-import pytest
 from streamlit.testing.v1 import AppTest
-from tiny_model import tiny_checkpoint
 
 from apps.workbench import session
 
 APP = Path(session.__file__).parent / "app.py"
 PATIENCE = 60.0  # seconds that a run of a tiny model may take on a busy machine
-
-
-@pytest.fixture(scope="session")
-def models(tmp_path_factory) -> Path:
-    """A folder in which smiles-small is a tiny model of random weights."""
-    folder = tmp_path_factory.mktemp("models")
-    tiny_checkpoint().save(folder / "smiles-small", "A tiny model.")
-    return folder
-
-
-@pytest.fixture
-def bench(models, tmp_path, monkeypatch):
-    """The services of a workbench with tiny models and a store of its own."""
-    monkeypatch.setenv(session.DATABASE, f"sqlite:///{tmp_path / 'runs.db'}")
-    monkeypatch.setenv(session.MODELS, str(models))
-    found = session.services()
-    yield found
-    found.runner.close()
 
 
 def opened(page: str = "start", run: str | None = None) -> AppTest:
