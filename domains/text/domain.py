@@ -14,8 +14,9 @@ from domains.text import lengths, tagging
 from domains.text.constraints import new_word, words
 from domains.text.data import Source, encode_files
 from domains.text.fields import TEXT, parted
+from domains.text.metrics import count_words
 from domains.text.template import lay_out, read_template
-from domains.text.tokens import begins_word, decode, normal
+from domains.text.tokens import decode, normal
 from domains.variant import Variant
 from seqdiff.alphabet import Alphabet
 from seqdiff.checkpoint import Checkpoint
@@ -109,7 +110,7 @@ def finish(tokens: list[str], canvas: Canvas, alphabet: Alphabet, known) -> dict
         "pinned_atoms": tuple(i for i, pin in enumerate(pinned) if pin),
         "fields": told,
         "metrics": {
-            "words": sum(map(begins_word, said)) if any(map(begins_word, said)) else len(text.split()),
+            "words": count_words(text),
             "novel": None if known is None or reason else normal(text) not in known,
         },
     }

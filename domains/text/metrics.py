@@ -30,6 +30,11 @@ def words_of(text: str) -> list[str]:
     return [piece.strip() for piece in WORD.findall(" " + normal(text)) if piece.strip()]
 
 
+def count_words(text: str) -> int:
+    """Words of a text: what stands between spaces and begins with a letter or a digit."""
+    return sum(word[0].isalnum() for word in text.split())
+
+
 def ngrams(texts: Iterable[str], n: int) -> Counter:
     """Counts of n-grams of words within texts."""
     rows = (words_of(text) for text in texts)

@@ -10,11 +10,11 @@ from functools import partial
 from constraints.guidance.guides import Lookahead, Requirement
 from domains import wishes
 from domains.text.fields import TEXT
-from domains.text.metrics import words_of
+from domains.text.metrics import count_words, words_of
 from seqdiff.alphabet import Alphabet
 
 MEASURES: dict[str, Callable[[str], float]] = {
-    "words": lambda text: float(sum(word[0].isalnum() for word in words_of(text))),
+    "words": lambda text: float(count_words(text)),
     "characters": lambda text: float(len(text)),
     "sentences": lambda text: float(len(re.findall(r"[.!?]+(?=\s|$)", text))),
     "variety": lambda text: len({w.lower() for w in words_of(text)}) / max(1, len(words_of(text))),  # different words / words

@@ -50,6 +50,14 @@ def test_prefix_suffix_middle_and_many_holes():
     assert all(re.fullmatch(r"A .* is .* by .*\.", d.sequence) for d in made(template="A _ is {1-2} by {}."))
 
 
+def test_every_count_of_words_is_the_same():
+    from domains.text.wishes import read_wish
+
+    for item in made(24, template="{3-9}"):
+        n = count(item.sequence)
+        assert item.metrics["words"] == n and read_wish(f"{n} <= words <= {n}").log_weight(item.sequence) == 0
+
+
 def test_a_hole_of_words_has_so_many_words():
     for item in made(24, template="The {3-5 words} river"):
         inside = item.sequence.removeprefix("The").removesuffix(" river")

@@ -8,6 +8,7 @@ import pytest
 from domains.text.metrics import (
     Reference,
     against,
+    count_words,
     entropy,
     evaluate_set,
     jensen_shannon,
@@ -21,6 +22,7 @@ TEXTS = ["The Mill is a pub.", "The Mill is cheap.", "Zizzi serves Japanese food
 
 
 def test_words_and_ngrams():
+    assert count_words("It's a family-friendly £20 (or 30?) pub , yes") == 6
     assert words_of("It's £20, isn't it?") == ["It's", "£", "20", ",", "isn't", "it", "?"]
     assert ngrams(TEXTS[:2], 2)["The", "Mill"] == 2 and sum(ngrams(TEXTS[:2], 2).values()) == 5 + 4
 
