@@ -2,7 +2,6 @@
 
 import importlib.util
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -37,7 +36,8 @@ def run(host: str, port: int, database: str | None, models: Path | None, browser
         environment["SEQDIFF_WORKBENCH_DATABASE"] = database
     if models is not None:
         environment["SEQDIFF_WORKBENCH_MODELS"] = str(models.resolve())
-    raise SystemExit(subprocess.call(command(host, port, browser), env=environment))
+    words = command(host, port, browser)
+    os.execve(words[0], words, environment)  # this process becomes the server: Ctrl-C and signals reach it
 
 
 def command(host: str, port: int, browser: bool) -> list[str]:
