@@ -25,7 +25,10 @@ L, V = 4, 3
 F64 = torch.float64
 
 
-@pytest.fixture(params=["steps", "tree"], autouse=True)
+BOTH = pytest.mark.parametrize("way", ["steps", "tree"], indirect=True)  # also where the tree is left to the longer evidence
+
+
+@pytest.fixture(params=["steps", pytest.param("tree", marks=pytest.mark.slow)], autouse=True)
 def way(request, monkeypatch):
     """All of it by steps one after the other, and again by a tree."""
     monkeypatch.setattr(chain_module, "FEW", {"cpu": 200 if request.param == "tree" else 0})
@@ -133,7 +136,9 @@ def case(request):
     return automaton, p, region
 
 
-@pytest.mark.parametrize(("dtype", "limit"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
+@pytest.mark.parametrize(
+    ("dtype", "limit"), [(torch.float64, 1e-12), pytest.param(torch.float32, 1e-5, marks=pytest.mark.slow)]
+)
 def test_the_law_of_a_draw_is_the_enumerated_law(case, dtype, limit, way):
     automaton, p, region = case
     if way == "tree":
@@ -148,6 +153,7 @@ def test_the_law_of_a_draw_is_the_enumerated_law(case, dtype, limit, way):
     assert sum(abs(q - law.get(word, 0.0)) for word, q in expected.items()) / 2 < limit
 
 
+@BOTH
 def test_the_law_of_many_draws_is_the_enumerated_law(case, way):
     automaton, p, region = case
     n = 40_000 if way == "tree" else 4_000
@@ -160,6 +166,7 @@ def test_the_law_of_many_draws_is_the_enumerated_law(case, way):
     assert ok, message
 
 
+@BOTH
 def test_masses_and_marginals_are_the_enumerated_ones(case):
     automaton, p, region = case
     x, weight = enumerated(automaton, p, region)
@@ -211,7 +218,8 @@ def test_equal_masses_count_words_exactly(automaton):
     p = torch.ones(1, length, automaton.vocabulary, dtype=F64)
     assert round(math.exp(Chain(automaton, dtype=F64).log_mass(p))) == pytest.approx(automaton.count_words(length), rel=1e-13)
     p = torch.full_like(p, 2.0**-20)
-    counted = Chain(automaton, dtype=F64)._backward(p, None).beta[0][0, automaton.start] * 2.0**length
+    chain = Chain(automaton, dtype=F64)
+    counted = chain._over(length).backward(chain._masses(p, None)).beta[0][0, automaton.start] * 2.0**length
     mantissa, _ = math.frexp(float(counted))
     assert mantissa == math.frexp(automaton.count_words(length))[0]
 
@@ -299,6 +307,7 @@ def test_rows_are_grouped_by_threads_where_that_is_worth_it(monkeypatch):
     assert steps.groups(many) == 1
 
 
+@BOTH
 @pytest.mark.parametrize("name", ["two regions", "parallel"])
 def test_a_reveal_draws_from_the_joint_law_and_its_masses_fit(name):
     automaton, vocabulary = CASES[name]
@@ -373,7 +382,7 @@ def open_rings(p_close: float, holes: int = 20) -> torch.Tensor:
 def test_pinned_open_rings_are_not_refused():
     """β of the states with seven open rings is far below the largest: scaling by the maximum does not protect it."""
     chain, p = Chain(ring_automaton(7)), open_rings(1e-7)
-    sweep = chain._backward(p, None)
+    sweep = chain._over(27).backward(chain._masses(p, None))
     assert not log_z(chain._steps, sweep)[1].any(), "the case must leave the range of float32"
     exact = LogChain(chain._steps).log_mass(p)
     torch.testing.assert_close(chain.log_mass(p), exact, rtol=0, atol=1e-9)
@@ -400,6 +409,7 @@ def test_what_leaves_the_range_of_float64_is_drawn_in_logarithms():
     torch.testing.assert_close(chain.marginals(p)[0, 7:, :7].sum(0), torch.ones(7, dtype=F64), rtol=0, atol=1e-6)
 
 
+@BOTH
 def test_a_row_out_of_range_leaves_the_others_alone():
     chain = Chain(ring_automaton(7))
     p = torch.cat([open_rings(0.01)[:1], open_rings(1e-60)[:1], open_rings(0.01)[:1]])
@@ -435,6 +445,7 @@ def test_no_draw_violates_the_automaton(temperature):
     assert drawn > 8_000
 
 
+@BOTH
 def test_an_empty_language_and_an_empty_row():
     nothing = Automaton(np.zeros((1, V)), np.full((2, 1), -1), 0, [False, True])
     p = random_p(1, 2)

@@ -110,6 +110,7 @@ def test_a_parent_that_ignores_the_timer_does_not_pass_that_on(compilers, monkey
     usual = signal.signal(signal.SIGPROF, signal.SIG_IGN)
     try:
         guarded("misbehaving:naps", "0", AB, seconds=30)
+        assert guard._worker.child is not None
         process = guard._worker.child.process
         with pytest.raises(ConditionError, match="takes more than 0.1 seconds"):
             guarded("misbehaving:spins", "x", AB, seconds=0.1)

@@ -12,7 +12,8 @@ positions.
 """
 
 import math
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Sequence
 from copy import copy
 from dataclasses import replace
 from functools import cached_property
@@ -22,8 +23,10 @@ from torch import Tensor
 
 from constraints.automata.chain_log import LogChain
 from constraints.automata.chain_steps import Steps
-from constraints.automata.chain_sweep import LOWEST, Masses, Sweep, accepted, backward, gradient, log_z, reachable, usable
+from constraints.automata.chain_sweep import LOWEST, Masses, gradient, log_z, reachable, usable
+from constraints.automata.live import Live, Lives
 from constraints.automata.tree import Tree
+from constraints.automata.whole import Whole
 from seqdiff.draws import categorical
 from seqdiff.errors import ConditionError
 
@@ -37,6 +40,9 @@ class Chain:
     Args:
         automaton: `classes` (G, V), `delta` (S, K), −1 where dead, `start`, `accepting` (S,); see `automaton`.
         dtype: float32, or float64 throughout.
+
+    Attributes:
+        told: what rows may hold, if that is known (`among`); chains that were told differently sweep differently.
     """
 
     def __init__(self, automaton, device="cpu", dtype: torch.dtype = torch.float32):
@@ -44,8 +50,18 @@ class Chain:
             raise ConditionError(f"chain: expected torch.float32 or torch.float64, got {dtype}")
         self.automaton, self.device, self.dtype = automaton, device, dtype
         self._steps = Steps(automaton, device)
-        self._spare: list[Tensor] = []
+        self._wholes: dict[int, Whole] = {}  # of the last length
+        self.told: Lives | None = None
+        self._remembered: OrderedDict = OrderedDict()
         self._tree = Tree(self._steps) if automaton.states <= FEW.get(torch.device(device).type, 0) else None
+
+    def among(self, allowed: Tensor, region: Tensor | None, lengths: Sequence[int]) -> "Chain":
+        """This chain, quicker for rows that hold what is allowed (n, L, V) bool, row k in its first lengths[k] positions.
+
+        Other rows are summed as before. What a row may be is told by its length alone.
+        """
+        lives = Lives(self._steps, allowed, region, lengths, self._remembered)
+        return self if self._tree is not None else self._with(told=lives)
 
     # ── the protocol ──
 
@@ -53,12 +69,12 @@ class Chain:
         """log Z = log Σ_{x ∈ C} Π_i p_i(x_i), (R,) float64, −∞ where nothing is possible; differentiable once in p."""
         if torch.is_grad_enabled() and p.requires_grad:
             return _LogMass.apply(p, region, self)  # type: ignore[return-value]
-        return self._in_parts(self._log_mass, p, region=region)[0]
+        return self._in_parts("_log_mass", p, region=region)[0]
 
     @torch.no_grad()
     def draw(self, p: Tensor, u: Tensor, region: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """x (R, L) ∝ Π_i p_i(x_i) 1[x ∈ C] from noise u (R, L), and log Z (R,)."""
-        tokens, log_mass = self._in_parts(self._draw, p, u, region=region)
+        tokens, log_mass = self._in_parts("_draw", p, u, region=region)
         return tokens, log_mass
 
     @torch.no_grad()
@@ -68,13 +84,13 @@ class Chain:
         Returns tokens (R, L), arbitrary outside of R, log Z, and log Z′, Z′ being the mass of C with x_R clamped, the clamped
         factors 1 and the other positions still p: P(x_R) · Z = Π_R p_i(x_i) · Z′.
         """
-        tokens, before, after = self._in_parts(self._reveal, p, commit, u, region=region)
+        tokens, before, after = self._in_parts("_reveal", p, commit, u, region=region)
         return tokens, before, after
 
     @torch.no_grad()
     def gradient(self, p: Tensor, region: Tensor | None = None) -> Tensor:
         """∂ log Z/∂p_i(v), (R, L, V) float64; 0 in rows where nothing is possible."""
-        return self._in_parts(self._gradient, p, region=region)[0]
+        return self._in_parts("_gradient", p, region=region)[0]
 
     def marginals(self, p: Tensor, region: Tensor | None = None) -> Tensor:
         """P(x_i = v) under the constrained product = ∂ log Z/∂ log p_i(v), (R, L, V) float64."""
@@ -90,21 +106,31 @@ class Chain:
         """(R, L, V) bool: the tokens of `allowed` that stand at a position in some word."""
         return allowed & (self._by_token(usable(self._steps, self._presence(allowed, region)), region) > 0)
 
-    def _in_parts(self, method: Callable[..., tuple[Tensor, ...]], *arguments: Tensor, region: Tensor | None):
+    def _in_parts(self, method: str, *arguments: Tensor, region: Tensor | None) -> tuple[Tensor, ...]:
         """The rows in parts whose tables fit into memory, joined again; a few more rows where they fill groups."""
         R, L = arguments[0].shape[:2]
+        over = self._over(L)
+        if isinstance(over, Live) and bool((other := self.told.outside(arguments[0], region)).any()):  # type: ignore[union-attr]
+            split = [(self, (~other).nonzero().squeeze(-1)), (self._with(told=None), other.nonzero().squeeze(-1))]
+            found = [
+                chain._in_parts(method, *(x[rows] for x in arguments), region=None if region is None else region[rows])
+                for chain, rows in split
+                if len(rows)
+            ]
+            back = torch.cat([rows for _, rows in split]).argsort()
+            return tuple(torch.cat(column)[back] for column in zip(*found, strict=True))
         H = self._steps.groups(arguments[0])
         if R % H:
             more = torch.arange(R + -R % H, device=arguments[0].device).clamp(max=R - 1)
             arguments, region = tuple(x[more] for x in arguments), None if region is None else region[more]
-        row = ((L + 1) * (self._steps.states + 1) + len(self._steps.pairs)) * self.dtype.itemsize
+        row = over.numbers * self.dtype.itemsize
         row = row if self._tree is None else max(row, self._tree.bytes(L))
         size = max(1, STORED // row // H) * H
         if size >= R:
-            found = method(*arguments, region)
+            found = getattr(self, method)(*arguments, region)
         else:
             parts = [
-                method(*(x[b : b + size] for x in arguments), None if region is None else region[b : b + size])
+                getattr(self, method)(*(x[b : b + size] for x in arguments), None if region is None else region[b : b + size])
                 for b in range(0, R, size)
             ]
             found = tuple(torch.cat(column) for column in zip(*parts, strict=True))
@@ -131,26 +157,29 @@ class Chain:
     def _finer(self) -> "Chain | LogChain":
         if self.dtype == torch.float64:
             return LogChain(self._steps)
-        finer = copy(self)
-        finer.dtype, finer._spare, finer._tree = torch.float64, [], None
-        return finer
+        return self._with(dtype=torch.float64, _tree=None)
+
+    def _with(self, **changed) -> "Chain":
+        chain = copy(self)
+        chain.__dict__.pop("_finer", None)
+        chain.__dict__.update(changed, _wholes={})
+        return chain
 
     # ── sweeps ──
 
-    def _backward(self, p: Tensor, region: Tensor | None, keep: bool = False) -> Sweep:
-        masses = Masses.of(p, self._steps, region, self.dtype, math.gcd(len(p), self._steps.groups(p)))
-        beta, L = accepted(self._steps, masses.m), p.shape[1]
-        return backward(self._steps, masses, beta, L, self._room(L + 1, beta) if keep else None)
+    def _over(self, length: int) -> Live | Whole:
+        """What is swept for rows of this length."""
+        live = None if self.told is None else self.told.of(length)
+        if live is not None:
+            return live
+        whole = self._wholes.get(length)
+        if whole is None:
+            whole = Whole(self._steps, length)
+            self._wholes = {length: whole}
+        return whole
 
-    def _room(self, count: int, like: Tensor) -> Tensor:
-        """(count, *like.shape) of memory that was used before, if there is: touching new pages takes as long as the sums."""
-        wanted = count * like.numel()
-        room = self._spare.pop() if self._spare else like.new_empty(0)
-        room = room if room.numel() >= wanted else like.new_empty(wanted)
-        return room[:wanted].view(count, *like.shape)
-
-    def _give_back(self, sweep: Sweep) -> None:
-        self._spare[:] = [room for room in [sweep.beta[0]._base] if room is not None]
+    def _masses(self, p: Tensor, region: Tensor | None) -> Masses:
+        return Masses.of(p, self._steps, region, self.dtype, math.gcd(len(p), self._steps.groups(p)))
 
     def _presence(self, allowed: Tensor, region: Tensor | None) -> Masses:
         masses = Masses.of(allowed.to(torch.float64), self._steps, region, self.dtype, 1)
@@ -166,16 +195,17 @@ class Chain:
 
     def _log_mass(self, p: Tensor, region: Tensor | None) -> tuple[Tensor, ...]:
         if self._tree is None:
-            log_mass, sound = log_z(self._steps, self._backward(p, region))
+            over = self._over(p.shape[1])
+            log_mass, sound = log_z(over, over.backward(self._masses(p, region)))
         else:
             log_mass, sound = self._tree.log_mass(p, region)
         return self._mend("log_mass", sound, (log_mass,), p, region=region)
 
     def _gradient(self, p: Tensor, region: Tensor | None) -> tuple[Tensor, ...]:
-        sweep = self._backward(p, region, keep=True)
+        over = Whole(self._steps, p.shape[1])
+        sweep = over.backward(self._masses(p, region), keep=True)
         by_label, sound = gradient(self._steps, sweep)
-        sound &= log_z(self._steps, sweep)[1]
-        self._give_back(sweep)
+        sound &= log_z(over, sweep)[1]
         return self._mend("gradient", sound, (self._by_token(by_label, region),), p, region=region)
 
     # ── draws ──
@@ -184,38 +214,14 @@ class Chain:
         if self._tree is not None:
             tokens, log_mass, sound = self._tree.draw(p, u, region)
             return self._mend("draw", sound, (tokens, log_mass), p, u, region=region)
-        sweep = self._backward(p, region, keep=True)
-        log_mass, sound = log_z(self._steps, sweep)
-        label, left = self._path(sweep, u, u.shape[1])
-        self._give_back(sweep)
+        over = self._over(p.shape[1])
+        sweep = over.backward(self._masses(p, region), keep=True)
+        log_mass, sound = log_z(over, sweep)
+        label, left = over.path(sweep, u, over.before(p.shape[1]))
+        over.give_back(sweep)
         where = torch.zeros_like(label) if region is None else region
         tokens = self._tokens(p.flatten(0, 1), where.flatten(), label.flatten(), left.flatten())
         return self._mend("draw", sound, (tokens.view_as(label), log_mass), p, u, region=region)
-
-    def _path(self, sweep: Sweep, u: Tensor, upto: int) -> tuple[Tensor, Tensor]:
-        """Labels (R, L′) drawn one after the other, and what is left of each u: uniform again, given the label."""
-        steps, m, beta = self._steps, sweep.masses.m, sweep.beta
-        _, H, D, W = m.shape
-        B = H * W
-        group, within = torch.arange(H, device=m.device), torch.arange(W, device=m.device)
-        row = (group.unsqueeze(-1) * (steps.states + 1) * W + within).view(B, 1)  # of (state 0, row b) in a flat β
-        state = torch.full((B,), steps.start, device=m.device)
-        noise = u.T.clamp(max=1 - 2**-52).unsqueeze(-1)  # u · total then stays below the total
-        drawn = []
-        for mass, after, u_i in zip(m[:upto].transpose(2, 3), beta[1:], noise, strict=False):
-            following = steps.step.index_select(0, state)
-            weight = after.take(torch.add(row, following, alpha=W))
-            weight.view(H, W, D).mul_(mass)
-            cumulative = weight.cumsum(-1, dtype=torch.float64)
-            threshold = u_i * cumulative[:, -1:]
-            label = torch.searchsorted(cumulative, threshold, right=True).clamp_(max=D - 1)
-            state = following.gather(-1, label).squeeze(-1)
-            drawn.append((label, threshold, cumulative.gather(-1, label), weight.gather(-1, label)))
-        if not drawn:
-            return state.new_empty(B, 0), noise.new_empty(B, 0)
-        label, threshold, upper, weight = (torch.cat(column, -1) for column in zip(*drawn, strict=True))
-        left = 1 - (upper - threshold) / weight
-        return label, torch.where(left < 1, left.clamp(min=0), 0.0)
 
     def _tokens(self, p: Tensor, region: Tensor, label: Tensor, u: Tensor) -> Tensor:
         """A token (N,) of each label (N,): v ∝ p(v) 1[v ∈ label], for p (N, V), region (N,) and noise u (N,)."""
@@ -241,19 +247,20 @@ class Chain:
             settled = torch.nn.functional.one_hot(tokens, p.shape[-1]).to(p)
             after, still = self._tree.log_mass(torch.where(commit.unsqueeze(-1), settled, p), region)
             return self._mend("reveal", sound & still, (tokens, before, after), p, commit, u, region=region)
-        sweep = self._backward(p, region, keep=True)
-        before, sound = log_z(self._steps, sweep)
+        over = self._over(p.shape[1])
+        sweep = over.backward(self._masses(p, region), keep=True)
+        before, sound = log_z(over, sweep)
         tokens, after = torch.zeros_like(commit, dtype=torch.int64), before.clone()
         row, i = commit.nonzero(as_tuple=True)
         if len(row):
-            upto = int(i.max()) + 1
-            label, left = self._path(sweep, u, upto)
+            stages = over.before(int(i.max()) + 1)
+            label, left = over.path(sweep, u, stages)
             where = torch.zeros_like(row) if region is None or len(self._contents[0]) == 1 else region[row, i]
             tokens[row, i] = drawn = self._tokens(p[row, i], where, label[row, i], left[row, i])
-            masses = sweep.masses.clamped(row, i, self._contents[0][where, :, drawn], upto)
-            after, still = log_z(self._steps, backward(self._steps, masses, sweep.beta[upto], upto))
+            masses = sweep.masses.clamped(row, i, self._contents[0][where, :, drawn], over.end(stages))
+            after, still = log_z(over, over.backward(masses, sweep.beta[stages], stages))
             sound = sound & still
-        self._give_back(sweep)
+        over.give_back(sweep)
         return self._mend("reveal", sound, (tokens, before, after), p, commit, u, region=region)
 
 

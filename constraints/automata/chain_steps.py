@@ -121,9 +121,9 @@ class Steps:
         self.start = int(automaton.start)
         self.accepting = table(np.append(automaton.accepting, False), torch.bool)
         used = np.unique(edge)  # not the padding
-        self._out = Bags(edge, source, S + 1, len(flat), table)
-        self._into = Bags(source, edge, len(flat), S + 1, table)
-        self._arrive = Bags(used, flat[used], S + 1, len(flat), table)
+        self._out = Bags.of(edge, source, S + 1, len(flat), table)
+        self._into = Bags.of(source, edge, len(flat), S + 1, table)
+        self._arrive = Bags.of(used, flat[used], S + 1, len(flat), table)
         self._pairs_of: dict[int, Tensor] = {1: self.pairs}
 
     def _pairs(self, groups: int) -> Tensor:
@@ -189,13 +189,17 @@ class Scratch:
 
 
 class Bags:
-    """Sums of some rows of a table: item n of `item` belongs to bag n of `bag`; `length` is that of the table."""
+    """Sums of some rows of a table (length, W): bag n those of index (items,) from offsets[n] to offsets[n + 1]."""
 
-    def __init__(self, item: np.ndarray, bag: np.ndarray, bags: int, length: int, table):
+    def __init__(self, index: Tensor, offsets: Tensor, length: int):
+        self._tables, self._bags, self.length = {1: (index, offsets)}, len(offsets) - 1, length
+
+    @classmethod
+    def of(cls, item: np.ndarray, bag: np.ndarray, bags: int, length: int, table) -> "Bags":
+        """Item n of `item` belongs to bag n of `bag`."""
         order = np.argsort(bag, kind="stable")
         offsets = np.concatenate([[0], np.cumsum(np.bincount(bag, minlength=bags))])
-        self._tables = {1: (table(item[order], torch.int32), table(offsets, torch.int32))}
-        self._bags, self._length = bags, length
+        return cls(table(item[order], torch.int32), table(offsets, torch.int32), length)
 
     def sum(self, table: Tensor, groups: int) -> Tensor:
         """(H bags, W) from H tables (H length, W), one after the other."""
@@ -209,7 +213,7 @@ class Bags:
             index, offsets = self._tables[1]
             starts = repeated(offsets[:-1], len(index), groups)
             ends = starts.new_tensor([groups * len(index)])
-            self._tables[groups] = repeated(index, self._length, groups), torch.cat([starts, ends])
+            self._tables[groups] = repeated(index, self.length, groups), torch.cat([starts, ends])
         return self._tables[groups]
 
 

@@ -8,6 +8,7 @@ Shapes: B = H W rows in groups (`chain_steps`), L length, V vocabulary, K classe
 
 import math
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -16,6 +17,13 @@ from constraints.automata.chain_steps import Steps, class_masses
 
 RESCALE = 4  # positions between two rescalings
 LOWEST = {torch.float32: (-149, -24), torch.float64: (-1074, -53)}  # log₂ of the smallest number, and of the precision
+
+
+class Counted(Protocol):
+    """What β is over."""
+
+    states: int
+    start: int
 
 
 @dataclass
@@ -109,7 +117,7 @@ def backward(steps: Steps, masses: Masses, beta: Tensor, upto: int, room: Tensor
     return Sweep([beta] if room is None else list(room), masses)
 
 
-def log_z(steps: Steps, sweep: Sweep) -> tuple[Tensor, Tensor]:
+def log_z(steps: Counted, sweep: Sweep) -> tuple[Tensor, Tensor]:
     """log Z (B,) float64 and which rows are sound.
 
     At position i at most `lost` · 2^(shifts from i on) · (forward mass ≤ 1) is lost.
@@ -120,7 +128,21 @@ def log_z(steps: Steps, sweep: Sweep) -> tuple[Tensor, Tensor]:
     return mass.log() + math.log(2) * (shifts[-1] + masses.norm.sum(0)).double(), sound & torch.isfinite(mass)
 
 
-def _needed(steps: Steps, m: Tensor) -> float:
+def pick(weight: Tensor, u: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """A label ∝ weight (B, D) from noise u (B, 1); u Σ weight, the sum of weights up to the label, and its own: (B, 1) each."""
+    cumulative = weight.cumsum(-1, dtype=torch.float64)
+    threshold = u.clamp(max=1 - 2**-52) * cumulative[:, -1:]  # stays below the sum
+    label = torch.searchsorted(cumulative, threshold, right=True).clamp_(max=weight.shape[1] - 1)
+    return label, threshold, cumulative.gather(-1, label), weight.gather(-1, label)
+
+
+def left_of(threshold: Tensor, upper: Tensor, weight: Tensor) -> Tensor:
+    """What a choice leaves of its noise: uniform again, given the choice."""
+    left = 1 - (upper - threshold) / weight
+    return torch.where(left < 1, left.clamp(min=0), 0.0)
+
+
+def _needed(steps: Counted, m: Tensor) -> float:
     """log₂ of the least Z that what is lost in L positions, D labels and S states does not touch."""
     smallest, precision = LOWEST[m.dtype]
     return smallest - precision + math.log2((len(m) + 1) * (m.shape[2] + 1) * (steps.states + 1))

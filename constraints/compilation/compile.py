@@ -15,13 +15,14 @@ Shapes: n rows, R rows of a call, L length (the longest row's), V vocabulary, K 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from constraints.automata.automaton import Automaton
+from constraints.automata.chain import Chain
 from constraints.automata.exploration import Budget
 from constraints.compilation.assemble import Asked, Path, Syntax, assemble
 from constraints.compilation.layout import Layout
@@ -48,6 +49,7 @@ from constraints.language.expression import (
 from constraints.language.motif import Tokens
 from constraints.language.notation import check_size
 from constraints.relations import ties
+from constraints.relations.tied import Layouts, Tied
 from constraints.structure import Structure
 from constraints.token_sets import TokenSets
 from seqdiff.alphabet import Alphabet
@@ -174,12 +176,46 @@ def compile(
     structure, region, automaton, classes = assemble(regular, free, related, linked, alphabet, layouts, budget, syntax)
     if automaton is not None and automaton.is_empty:
         sets.allowed[:] = False
+    structure = None if structure is None else told(structure, sets.allowed, region, [layout.length for layout in layouts])
     index, table = sets.compact()
     if placed or any(layout.tokens is not None for layout in layouts):
         classes = [f"token sets ({len(table)})", *classes]
     text = " ∧ ".join(classes) or "nothing asked"
     spoken = () if syntax is None else (syntax.name,)
     return Compiled(expression, alphabet, tuple(layouts), structure, region, index, table, text, automaton, spoken)
+
+
+def told(structure: Structure, allowed: Tensor, region: Tensor, lengths: Sequence[int]) -> Structure:
+    """The structure, where it can be quicker for knowing what its rows may hold: allowed (n, L, V) bool, region (n, L)."""
+    match structure:
+        case Chain():
+            return structure.among(allowed, region, lengths)
+        case Tied(inner=Chain() as inner):
+            length = lengths[0]
+            seen = _Seen()
+            replace(structure, inner=seen).log_mass(allowed[:, :length].double(), region[:, :length])
+            return replace(structure, inner=inner.among(seen.p > 0, seen.region, [length] * len(allowed)))
+        case Layouts():
+            parts = []
+            for k, part in enumerate(structure.structures):
+                rows = (structure.layout == k).nonzero().squeeze(-1)
+                parts.append(told(part, allowed[rows], region[rows], [lengths[row] for row in rows.tolist()]))
+            return Layouts(tuple(parts), structure.layout)
+    return structure
+
+
+class _Seen:
+    """A Structure that only remembers what it was asked."""
+
+    p: Tensor
+    region: Tensor
+
+    def log_mass(self, p: Tensor, region: Tensor | None = None) -> Tensor:
+        self.p, self.region = p, torch.zeros(p.shape[:2], dtype=torch.int64) if region is None else region
+        return torch.zeros(len(p), dtype=torch.float64)
+
+    def draw(self, p: Tensor, u: Tensor, region: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        raise NotImplementedError
 
 
 def _language(schema: JsonSchema) -> Constraint:
