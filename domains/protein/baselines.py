@@ -55,8 +55,8 @@ def lengths(data: EncodedData) -> np.ndarray:
     return np.bincount(data.lengths[chosen])
 
 
-def held_out_nats(data: EncodedData, order: int) -> tuple[float, float]:
-    """−log p a residue of the held-out rows under a Markov chain of an order, and its standard error over rows.
+def held_out_nats(data: EncodedData, order: int) -> np.ndarray:
+    """−log p of each held-out row under a Markov chain of an order, in nats.
 
     p_k(a | context of k) = (count + κ p_{k−1}(a)) / (total + κ), κ = 20, down to p_{−1} = 1/V; contexts of fewer residues at
     the beginning of a row are contexts of their own.
@@ -73,8 +73,11 @@ def held_out_nats(data: EncodedData, order: int) -> tuple[float, float]:
             np.add.at(counts, (_contexts(row, k, start), row), 1)
         shorter = np.arange((V + 1) ** k) % max(1, (V + 1) ** (k - 1)) if k else np.zeros(1, np.int64)
         p = (counts + KAPPA * p[shorter]) / (counts.sum(1, keepdims=True) + KAPPA)
-    nats = np.array([-np.log(p[_contexts(row, order, start), row]).sum() for row in test])
-    sizes = np.array([len(row) for row in test])
+    return np.array([-np.log(p[_contexts(row, order, start), row]).sum() for row in test])
+
+
+def per_residue(nats: np.ndarray, sizes: np.ndarray) -> tuple[float, float]:
+    """Σ nats / Σ sizes over rows, and the standard error of this ratio."""
     mean = float(nats.sum() / sizes.sum())
     return mean, float(np.sqrt(((nats - mean * sizes) ** 2).sum()) / sizes.sum())
 
@@ -96,7 +99,7 @@ def main(folder: Path) -> None:
         card = f"# {name}\n\nNo network to speak of: every residue is drawn alone, the twenty amino acids with {what}.\n"
         baseline(p.tolist(), lengths(data).tolist()).save(folder / name, card)
     for order in range(3):
-        mean, error = held_out_nats(data, order)
+        mean, error = per_residue(held_out_nats(data, order), data.lengths[data.held_out])
         print(f"order {order}: {mean:.4f} ± {error:.4f} nats a residue, {int(data.held_out.sum())} held-out rows")
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from domains.design import design
-from domains.protein.baselines import baseline, held_out_nats
+from domains.protein.baselines import baseline, held_out_nats, per_residue
 from domains.protein.data import PROTEIN
 from domains.registry import find_model
 from seqdiff.alphabet import Alphabet
@@ -58,10 +58,10 @@ def test_counting_by_hand():
     """Order 0: p(A) = (3 + κ/2) / (4 + κ); order 1 after A, κ = 20 as in the module."""
     data = data_of(["AABA", "AB"], [False, True])
     first = [(3 + 10) / 24, (1 + 10) / 24]
-    assert held_out_nats(data, 0)[0] == pytest.approx(-(math.log(first[0]) + math.log(first[1])) / 2)
+    assert held_out_nats(data, 0).tolist() == pytest.approx([-(math.log(first[0]) + math.log(first[1]))])
     at_start = (1 + 20 * first[0]) / 21  # one row begins, with A
     after_a = (1 + 20 * first[1]) / 22  # A is followed by A and by B
-    assert held_out_nats(data, 1)[0] == pytest.approx(-(math.log(at_start) + math.log(after_a)) / 2)
+    assert held_out_nats(data, 1).tolist() == pytest.approx([-(math.log(at_start) + math.log(after_a))])
 
 
 def test_an_order_finds_what_the_chain_has_and_no_more():
@@ -77,5 +77,13 @@ def test_an_order_finds_what_the_chain_has_and_no_more():
     entropy = -0.9 * math.log(0.9) - 0.1 * math.log(0.1)
     truth = {0: math.log(2), 1: math.log(2), 2: (2 * math.log(2) + 98 * entropy) / 100}
     for order, expected in truth.items():
-        mean, error = held_out_nats(data, order)
+        mean, error = per_residue(held_out_nats(data, order), data.lengths[data.held_out])
         assert abs(mean - expected) < 4 * error + 1e-3
+
+
+def test_a_share_of_residues_and_its_error():
+    nats, sizes = np.array([2.0, 6.0, 4.0]), np.array([1, 2, 1])
+    mean, error = per_residue(nats, sizes)
+    assert mean == 3.0
+    assert error == pytest.approx(math.sqrt((2 - 3) ** 2 + (6 - 6) ** 2 + (4 - 3) ** 2) / 4)
+    assert per_residue(3.0 * sizes, sizes) == (3.0, 0.0)
