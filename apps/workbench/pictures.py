@@ -9,14 +9,10 @@ from html import escape
 
 from apps.workbench.parts import Part
 
-# Ground, ink, faint ink, pinned, designed, newly revealed.
-LIGHT = {"ground": "#ffffff", "ink": "#1f2933", "faint": "#6b7785", "kept": "#b0dcf5", "new": "#fff1cf", "now": "#e69f00"}
-DARK = {"ground": "#1b2430", "ink": "#e8edf2", "faint": "#9aa7b4", "kept": "#1f5f86", "new": "#54431a", "now": "#e69f00"}
+# They are the same in light and dark: a molecule stands on white paper, a token in a box of its own colour.
+INK, FAINT, PAPER = "#1f2933", "#7b8794", "#ffffff"
+FILL = {"kept": "#b0dcf5", "new": "#fff1cf", "now": "#e69f00"}
 CELL, LINE, ACROSS = 22, 46, 50
-
-
-def palette(dark: bool) -> dict[str, str]:
-    return DARK if dark else LIGHT
 
 
 def data_uri(svg: str) -> str:
@@ -24,50 +20,56 @@ def data_uri(svg: str) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
 
 
-def cells(row: list[tuple[str, str]], dark: bool, first: int = 1, across: int = ACROSS, count: bool = True) -> str:
-    """A row of tokens as boxes, `across` a line; each is (text, kind), kind one of kept, new, now, hole."""
-    colors = palette(dark)
+def cells(row: list[tuple[str, str]], numbers: list[int | None] | None = None) -> str:
+    """A row of tokens as boxes; each is (text, kind), kind one of kept, new, now, hole. Every tenth number is written."""
+    numbers = [*range(1, len(row) + 1)] if numbers is None else numbers
     widths = [max(1, len(text)) for text, _ in row]
-    out, x, y, place = [], 0.0, 0, first
-    widest = 1.0
-    for (text, kind), width in zip(row, widths, strict=True):
+    out, x, y, widest = [], 0.0, 0, 1.0
+    for (text, kind), width, place in zip(row, widths, numbers, strict=True):
         box = CELL * (1 + 0.45 * (width - 1))
-        if x + box > CELL * across:
+        if x + box > CELL * ACROSS:
             x, y = 0.0, y + LINE
-        fill = colors.get(kind, "none")
-        dashed = f'stroke="{colors["faint"]}" stroke-dasharray="2 3" ' if kind == "hole" else ""
+        fill = FILL.get(kind, "none")
+        dashed = f'stroke="{FAINT}" stroke-dasharray="2 3" ' if kind == "hole" else ""
         out.append(f'<rect x="{x + 1:.1f}" y="{y + 1}" width="{box - 2:.1f}" height="26" rx="4" fill="{fill}" {dashed}/>')
         if kind in ("new", "now"):
-            out.append(f'<rect x="{x + 4:.1f}" y="{y + 23}" width="{box - 8:.1f}" height="2" fill="{colors["now"]}"/>')
-        ink = "#1f2933" if kind == "now" else colors["ink"]
+            out.append(f'<rect x="{x + 4:.1f}" y="{y + 23}" width="{box - 8:.1f}" height="2" fill="{FILL["now"]}"/>')
         out.append(
-            f'<text x="{x + box / 2:.1f}" y="{y + 19}" font-size="15" text-anchor="middle" fill="{ink}" '
+            f'<text x="{x + box / 2:.1f}" y="{y + 19}" font-size="15" text-anchor="middle" fill="{INK}" '
             f'font-family="ui-monospace, Menlo, Consolas, monospace">{escape(text)}</text>'
         )
-        if count and (place == first or place % 10 == 0):
+        if place is not None and (place == 1 or place % 10 == 0):
             out.append(
-                f'<text x="{x + box / 2:.1f}" y="{y + 40}" font-size="10" text-anchor="middle" fill="{colors["faint"]}" '
+                f'<text x="{x + box / 2:.1f}" y="{y + 40}" font-size="10" text-anchor="middle" fill="{FAINT}" '
                 f'font-family="sans-serif">{place}</text>'
             )
-        x, place = x + box, place + 1
+        x += box
         widest = max(widest, x)
     size = f'width="{widest:.0f}" height="{y + LINE}" viewBox="0 0 {widest:.0f} {y + LINE}"'
     return f'<svg xmlns="http://www.w3.org/2000/svg" {size}>' + "".join(out) + "</svg>"
 
 
-def track(parts: tuple[Part, ...], dark: bool) -> str:
-    """A protein template: kept residues tinted, gaps as a box with their lengths. Numbers count the line's boxes."""
+def track(parts: tuple[Part, ...]) -> str:
+    """A protein template: kept residues tinted and numbered, gaps as a box with their lengths."""
     row: list[tuple[str, str]] = []
+    numbers: list[int | None] = []
+    place = 0
     for part in parts:
         if part.designed:
             span = f"{part.low}" if part.low == part.high else f"{part.low}–{part.high}"
             row.append((f"{span} new", "new"))
-        else:
-            row += [(letter, "kept") for letter in part.text if not letter.isspace()]
-    return cells(row, dark, count=False)
+            numbers.append(None)
+            place += len(part.text)  # what stood there counts: it can be kept again
+            continue
+        for letter in part.text:
+            if not letter.isspace():
+                place += letter.isalpha()
+                row.append((letter, "kept"))
+                numbers.append(place if letter.isalpha() else None)
+    return cells(row, numbers)
 
 
-def frame(tokens: list[str | None], before: list[str | None], free: list[bool], dark: bool) -> str:
+def frame(tokens: list[str | None], before: list[str | None], free: list[bool]) -> str:
     """A row on its way: kept, still open, revealed before, revealed just now."""
     row = []
     for i, token in enumerate(tokens):
@@ -77,16 +79,16 @@ def frame(tokens: list[str | None], before: list[str | None], free: list[bool], 
             row.append(("", "hole"))
         else:
             row.append((token, "new" if before and before[i] == token else "now"))
-    return cells(row, dark)
+    return cells(row)
 
 
-def sequence(letters: str, pinned: tuple[int, ...], dark: bool) -> str:
+def sequence(letters: str, pinned: tuple[int, ...]) -> str:
     """A finished protein: what was kept tinted, what was designed underlined."""
     kept = set(pinned)
-    return cells([(letter, "kept" if i in kept else "new") for i, letter in enumerate(letters)], dark)
+    return cells([(letter, "kept" if i in kept else "new") for i, letter in enumerate(letters)])
 
 
-def template(parts: tuple[Part, ...], dark: bool, numbers: bool = True) -> str | None:
+def template(parts: tuple[Part, ...], numbers: bool = True) -> str | None:
     """A molecule template: kept atoms tinted and numbered, gaps as points with their lengths; None if it cannot be read."""
     text, gaps = "", []
     for part in parts:
@@ -95,12 +97,10 @@ def template(parts: tuple[Part, ...], dark: bool, numbers: bool = True) -> str |
             text += f"[*:{len(gaps)}]"
         else:
             text += part.text
-    return molecule(text, {k + 1: f"{span} new" for k, span in enumerate(gaps)}, dark, numbers)
+    return molecule(text, {k + 1: f"{span} new" for k, span in enumerate(gaps)}, numbers)
 
 
-def molecule(
-    smiles: str, names: dict[int, str], dark: bool, numbers: bool = True, size: tuple[int, int] = (640, 300)
-) -> str | None:
+def molecule(smiles: str, names: dict[int, str], numbers: bool = True, size: tuple[int, int] = (640, 300)) -> str | None:
     """A drawing in which all atoms but attachment points are tinted; `names` are those of points by label."""
     from rdkit import Chem
     from rdkit.Chem import rdDepictor
@@ -127,10 +127,7 @@ def molecule(
     canvas = rdMolDraw2D.MolDraw2DSVG(*size)
     options = canvas.drawOptions()
     options.clearBackground = False
-    if dark:
-        rdMolDraw2D.SetDarkMode(canvas)
-        options.clearBackground = False
-    options.setHighlightColour((0.12, 0.37, 0.53) if dark else PINNED)
+    options.setHighlightColour(PINNED)
     options.fixedBondLength = 30
     options.annotationFontScale = 0.6
     options.highlightRadius = 0.32
@@ -138,13 +135,16 @@ def molecule(
     bonds = [b.GetIdx() for b in found.GetBonds() if {b.GetBeginAtomIdx(), b.GetEndAtomIdx()} <= set(kept)]
     rdMolDraw2D.PrepareAndDrawMolecule(canvas, found, highlightAtoms=kept, highlightBonds=bonds)
     canvas.FinishDrawing()
-    return canvas.GetDrawingText()
+    return on_paper(canvas.GetDrawingText())
 
 
 def card(smiles: str, pinned: tuple[int, ...]) -> str:
-    """A finished molecule on a light ground, pinned atoms tinted, as in the files."""
+    """A finished molecule, pinned atoms tinted, as in the files."""
     from domains.smiles.pictures import molecule_svg
 
-    svg = molecule_svg(smiles, pinned)
+    return on_paper(molecule_svg(smiles, pinned))
+
+
+def on_paper(svg: str) -> str:
     at = svg.index(">", svg.index("<svg")) + 1
-    return svg[:at] + '<rect width="100%" height="100%" rx="10" fill="#ffffff"/>' + svg[at:]
+    return svg[:at] + f'<rect width="100%" height="100%" rx="10" fill="{PAPER}"/>' + svg[at:]

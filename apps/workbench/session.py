@@ -72,10 +72,6 @@ def alive(session: str) -> bool:
     return not runtime.exists() or runtime.get_instance().is_active_session(session)
 
 
-def dark() -> bool:
-    return getattr(st.context.theme, "type", None) == "dark"
-
-
 # ── where a session is ──
 
 

@@ -129,14 +129,14 @@ def _table(kept: list, marks: dict, domain: str) -> Any:
 
 
 def _one(services: Services, row: dict, design: Any, marks: dict) -> None:
-    run, dark = row["id"], session.dark()
+    run = row["id"]
     star, note = marks.get(design.index, (False, ""))
     with st.container(border=True):
         st.subheader(f"Design {design.index + 1}")
         left, right = st.columns(2, gap="large")
         with left:
             if row["spec"]["domain"] == "protein":
-                st.image(pictures.sequence(design.sequence, design.pinned_atoms, dark))
+                st.image(pictures.sequence(design.sequence, design.pinned_atoms))
                 st.caption("Blue: what you pinned. Yellow, underlined: designed.")
             elif design.valid:
                 st.image(pictures.card(design.sequence, design.pinned_atoms), width=420)

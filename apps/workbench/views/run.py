@@ -119,7 +119,7 @@ def _denoising(progress: Progress) -> None:
     now, before = frames[-1], frames[-2] if len(frames) > 1 else []
     left = sum(token is None for token in now)
     st.subheader(f"Design {progress.place + 1}, as it comes into being")
-    st.image(pictures.frame(now, before, progress.free, session.dark()))
+    st.image(pictures.frame(now, before, progress.free))
     st.caption(f"Blue: stays. Dashed: still open, {left} of {sum(progress.free)}. Yellow: new. Orange: revealed just now.")
 
 

@@ -168,20 +168,19 @@ def _letters(text: str) -> str:
 
 
 def _picture(draft: Draft) -> None:
-    dark = session.dark()
     if draft.domain == "protein":
         if draft.parts:
-            st.image(pictures.track(draft.parts, dark))
+            st.image(pictures.track(draft.parts))
             st.caption("Blue: stays. Yellow, underlined: new, with its length.")
         return
     if draft.task:
-        drawn = pictures.molecule(draft.drawn, {}, dark)
+        drawn = pictures.molecule(draft.drawn, {})
         words = "Blue: stays. Numbers are those of the atoms as written."
     else:
-        drawn = pictures.template(draft.parts, dark) if draft.parts else None
+        drawn = pictures.template(draft.parts) if draft.parts else None
         words = "Blue: stays. “new” marks a gap with the number of its tokens."
     if drawn:
-        st.image(drawn, width="stretch")
+        st.image(drawn, width=520)
         st.caption(words)
     elif draft.template:
         st.caption("There is no picture: this cannot be read as a SMILES yet. The next page says what is wrong.")
