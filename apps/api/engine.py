@@ -120,7 +120,8 @@ class Engine:
         error: BaseException | None = None
         try:
             work.lane.check()
-            check_length(work.spec, checkpoint)
+            if work.spec.task is not None:  # of a template it was checked when the request was read
+                check_length(work.spec, checkpoint)
             found = design(work.spec, checkpoint=sharing(checkpoint, work.model, self.passes, work.lane), watch=watch)
         except BaseException as caught:  # whatever it is, it is this request's alone
             error = caught

@@ -3,6 +3,7 @@
 Labels are bounded: the paths are those of the routes, never what a client sent. The log holds no sequence unless asked.
 """
 
+import contextlib
 import json
 import logging
 import time
@@ -71,10 +72,11 @@ class Lines(logging.Formatter):
     """A line of JSON for each record; messages that are JSON objects already are taken apart."""
 
     def format(self, record: logging.LogRecord) -> str:
-        try:
-            said = json.loads(record.getMessage())
-        except ValueError:
-            said = {"event": record.name, "message": record.getMessage()}
+        text = record.getMessage()
+        said = {"event": record.name, "message": text}
+        if text.startswith("{"):
+            with contextlib.suppress(ValueError):
+                said = json.loads(text)
         if record.exc_info:
             said["trace"] = self.formatException(record.exc_info)
         at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created))

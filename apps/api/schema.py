@@ -50,7 +50,7 @@ def spec_schema(job: bool) -> dict[str, Any]:
     fields["temperature"] |= {"exclusiveMinimum": 0}
     fields["top_p"] |= {"exclusiveMinimum": 0, "maximum": 1}
     fields["domain"] |= {"enum": list(DOMAINS)}
-    fields["sampler"] |= {"enum": list(SAMPLERS)}
+    fields["sampler"]["anyOf"][0] |= {"enum": list(SAMPLERS)}
     fields["wishes"] |= {"maxItems": limits.WISHES}
     fields["model"]["anyOf"][0]["pattern"] = f"^{MODEL_NAME.pattern}$"
     fields["template"]["anyOf"][0]["maxLength"] = limits.TEMPLATE

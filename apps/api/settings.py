@@ -57,6 +57,8 @@ class Settings:
             )
         if self.token is not None and (len(self.token) < SHORTEST_TOKEN or not self.token.isascii() or " " in self.token):
             raise ConfigError(f"serve: expected a token of at least {SHORTEST_TOKEN} ASCII characters without blanks")
+        if not 0 <= self.port <= 65535:
+            raise ConfigError(f"serve: port: expected 0 to 65535, got {self.port}")
         for name in ("active", "jobs", "queued_jobs", "streams", "pass_tokens"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"serve: {name}: expected at least 1, got {getattr(self, name)}")
