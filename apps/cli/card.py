@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict
 
 from seqdiff.checkpoint import Checkpoint
+from seqdiff.processes.absorbing import Absorbing
 from seqdiff.training.config import TrainingConfig
 from seqdiff.training.data import EncodedData
 
@@ -13,10 +14,11 @@ def model_card(name: str, domain: str, checkpoint: Checkpoint, data: EncodedData
     metrics = checkpoint.metrics
     size = sum(p.numel() for p in checkpoint.network.parameters())
     files = data.provenance.get("files", [])
+    kind = "masked-diffusion" if isinstance(checkpoint.process, Absorbing) else config.system
     lines = [
         f"# {name}",
         "",
-        f"A masked-diffusion denoiser for {domain}: {size / 1e6:.2f}M parameters, {len(checkpoint.alphabet)} tokens, "
+        f"A {kind} denoiser for {domain}: {size / 1e6:.2f}M parameters, {len(checkpoint.alphabet)} tokens, "
         f"rows of at most {checkpoint.max_length} tokens, classes: {', '.join(checkpoint.label_names) or 'none'}.",
         "",
         "## Training",
@@ -25,10 +27,7 @@ def model_card(name: str, domain: str, checkpoint: Checkpoint, data: EncodedData
         f"{metrics.get('rows_seen'):,} rows and {metrics.get('tokens_seen'):,} tokens seen",
         f"- {int((~data.held_out).sum()):,} training rows, {int(data.held_out.sum()):,} held out; "
         f"sha256 of the encoded data {metrics.get('data_sha256')}",
-        *[
-            f"- {file['file']} (class {file['label']}): {file['new_molecules']:,} rows, sha256 {file['sha256']}"
-            for file in files
-        ],
+        *[f"- {file['file']} (class {file['label']}): {_new(file):,} rows, sha256 {file['sha256']}" for file in files],
         "",
         "## Held-out bound",
         "",
@@ -46,3 +45,8 @@ def model_card(name: str, domain: str, checkpoint: Checkpoint, data: EncodedData
         "",
     ]
     return "\n".join(lines)
+
+
+def _new(file: dict) -> int:
+    """Rows of a file that no file before it had, whatever a domain calls them."""
+    return next(count for name, count in file.items() if name.startswith("new_"))
