@@ -9,6 +9,9 @@ range.
 *Everything*: two motifs, gaps of ranges, a total length, no sequon, at most one cysteine, a net charge of +3 to +6 and two like
 chains, in one request.
 
+With `--judge MODEL` the first `--judged` designs of each model, and the natural stretch around the motifs, are told by one
+model: the bound on −log p of a designed residue given the motifs, and the pseudo-perplexity of the whole.
+
 The model "random-weights" is a network of two layers whose weights are drawn at random and whose logits are scaled up, so that
 its wishes are strong and mean nothing: the worst a denoiser can do to what must hold.
 """
@@ -21,7 +24,7 @@ import re
 import sys
 import time
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, stdev
 
 import torch
 
@@ -29,10 +32,12 @@ from domains.design import Designs, design
 from domains.protein.constraints import composition, like_chains, net_charge, no_n_glycosylation
 from domains.protein.contig import resolve
 from domains.protein.data import PROTEIN
+from domains.protein.likelihoods import pseudo_perplexity
 from domains.protein.metrics import word_overlap
 from domains.registry import find_model
 from seqdiff.checkpoint import Checkpoint, load_checkpoint
 from seqdiff.denoisers.transformer import Transformer, TransformerConfig
+from seqdiff.likelihood import any_order_bound
 from seqdiff.processes.absorbing import Absorbing
 from seqdiff.schedules import Linear
 from seqdiff.systems.mdlm import MDLM
@@ -75,6 +80,34 @@ def _outside(text: str, motifs: list[str]) -> int:
     """Sequons that lie in one gap whole."""
     at = re.search("(.*)" + "(.*)".join(motifs) + "(.*)", text)
     return sum(len(SEQUON.findall(gap)) for gap in at.groups()) if at else len(text)
+
+
+def natural(task: dict) -> tuple[str, list[int]]:
+    """The stretch of the natural chain, as long as the task allows, that has the motifs in its middle, and their places."""
+    chain, motifs = task["chain_sequence"], task["motifs"].split("|")
+    starts = [int(s) for s in task["motif_starts_0based"].split("|")]
+    size = min(len(chain), int(task["scaffold_length_max"]))
+    middle = (starts[0] + starts[-1] + len(motifs[-1])) // 2
+    first = min(max(0, middle - size // 2), len(chain) - size)
+    places = [i - first for start, motif in zip(starts, motifs, strict=True) for i in range(start, start + len(motif))]
+    return chain[first : first + size], [i for i in places if 0 <= i < size]
+
+
+def judged(judge: Checkpoint, rows: list[tuple[str, list[int]]], draws: int, seed: int) -> dict:
+    """Means over rows (text, pinned places) of the bound a designed residue, with its standard error, and of the perplexity."""
+    bounds = []
+    for text, pinned in rows:
+        free = torch.ones(1, len(text), dtype=torch.bool)
+        free[0, pinned] = False
+        if bool(free.any()):
+            tokens = torch.tensor([judge.alphabet.encode(list(text))])
+            nats = any_order_bound(judge.denoiser, judge.alphabet.mask, tokens, draws, seed, None, free).nats
+            bounds.append(float(nats) / int(free.sum()))
+    return {
+        "judged_bound": round(fmean(bounds), 4) if bounds else None,
+        "judged_error": round(stdev(bounds) / len(bounds) ** 0.5, 4) if len(bounds) > 1 else None,
+        "pseudo_perplexity": round(fmean(pseudo_perplexity(judge, [text for text, _ in rows])), 3),
+    }
 
 
 def everything() -> tuple[str, str]:
@@ -124,19 +157,24 @@ class Clock:
         self.seconds += time.perf_counter() - self._since
 
 
-def measure(template: str, constraint: str, model: str, figures, options: argparse.Namespace) -> dict:
+def measure(template: str, constraint: str, model: str, figures, options: argparse.Namespace, judge: Checkpoint | None) -> dict:
     checkpoint = random_weights(options.seed) if model == "random-weights" else load_checkpoint(find_model(model, "protein"))
     clock = Clock(checkpoint.denoiser)
     asked = {"template": template, "constraint": constraint, "n": options.n, "seed": options.seed, "steps": options.steps}
     asked |= {"particles": options.particles, "bound_draws": options.bound_draws, "batch_size": options.batch_size}
     answer = design(domain="protein", checkpoint=checkpoint, **asked)
-    free = [float(item.metrics["bound"] or 0) / (int(item.metrics["tokens"] or 0) or 1) for item in answer.designs]
+    free = [
+        float(item.metrics["bound"] or 0) / max(1, int(item.metrics["tokens"] or 0) - len(item.pinned_atoms))
+        for item in answer.designs
+    ]
+    told = [(item.sequence, list(item.pinned_atoms)) for item in answer.designs[: options.judged]]
     return {
         "returned": len(answer.designs),
         "valid": sum(item.valid for item in answer.designs),
         **figures(answer),
         "word_overlap": word_overlap(list(dict.fromkeys(item.sequence for item in answer.designs))),
-        "bound_per_token": fmean(free) if free and options.bound_draws else None,
+        "bound_per_designed": fmean(free) if free and options.bound_draws else None,
+        **(judged(judge, told, options.bound_draws, options.seed) if judge and told else {}),
         "violations": sum(bool(item.certificate.violations) for item in answer.designs),
         "compile_seconds": answer.timing["load_seconds"],
         "design_seconds": answer.timing["design_seconds"],
@@ -152,6 +190,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=128)
     parser.add_argument("--particles", type=int, default=1)
     parser.add_argument("--bound-draws", type=int, default=8)
+    parser.add_argument("--judge", help="a model that tells bound and pseudo-perplexity of all designs and of nature")
+    parser.add_argument("--judged", type=int, default=20, help="designs of each model and task that it looks at")
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path)
@@ -161,13 +201,18 @@ def main() -> None:
         with options.tasks.open(encoding="utf-8") as file:
             tasks = [*csv.DictReader(file, delimiter="\t"), None]
     found = []
+    judge = load_checkpoint(find_model(options.judge, "protein")) if options.judge else None
+    for task in tasks:
+        if judge and task:
+            found.append({"model": "nature", "task": task["task"], **judged(judge, [natural(task)], 64, options.seed)})
+            print(json.dumps(found[-1]), flush=True)
     for model, task in itertools.product(options.models, tasks):
         name, (template, constraint) = ("everything", everything()) if task is None else (task["task"], scaffold(task))
 
         def figures(answer: Designs, task=task) -> dict:
             return everything_figures(answer) if task is None else scaffold_figures(task, answer)
 
-        found.append({"model": model, "task": name, **measure(template, constraint, model, figures, options)})
+        found.append({"model": model, "task": name, **measure(template, constraint, model, figures, options, judge)})
         json.dump(found[-1], sys.stdout)
         print(flush=True)
     if options.out:

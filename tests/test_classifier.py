@@ -270,3 +270,47 @@ def test_the_command_line_trains_a_regressor_of_a_figure_of_molecules(tmp_path):
     bundled = load_checkpoint(find_model("smiles-small", "smiles"))
     taken = loaded.network.trunk.embed.weight
     assert torch.equal(taken, bundled.network.embed.weight)
+
+
+def tagged_data() -> EncodedData:
+    """1,500 rows of tokens a to d; a position is "after" if an a stands before it, of the first nothing is known."""
+    random = np.random.default_rng(1)
+    rows = []
+    for n in random.integers(5, 12, 1500):
+        x = random.integers(0, 4, n).tolist()
+        y = [6, *(4 + int(before == 0) for before in x[:-1])]
+        rows.append([i for pair in zip(x, y, strict=True) for i in pair])
+    alphabet = Alphabet("toy", (*"abcd", "other", "after", "unknown"))
+    return EncodedData.from_rows(alphabet, rows, [0] * 1500, random.random(1500) < 0.2, ("rows",))
+
+
+def test_a_tagger_learns_the_classes_of_positions_as_sure_as_noise_lets_it(tmp_path):
+    data = tagged_data()
+    network, system, _ = short_run(
+        "tagger", data, tmp_path / "run", {**SIZES, "width": 32, "convolution": 3, "classes": 2}, steps=100
+    )
+    figures = quality(network, system, data)
+    assert figures["accuracy/t=0"] > 0.98
+    # at time t a share t of the a's is masked, and after those "other" is said: 1 - t/4 is the best there is
+    assert figures["accuracy/t=0.5"] == pytest.approx(1 - 0.5 / 4, abs=0.04)
+    x_t = torch.tensor([[0, 7, 1, 7]])  # a, hole, b, hole
+    said = network.log_classes(x_t, torch.tensor([0.5])).exp()[0, :, 1]
+    assert said[1] > 0.9 and said[3] < 0.1 and said[2] == pytest.approx(0.25, abs=0.12)
+    to_checkpoint(network, system, data, figures).save(tmp_path / "model", "# card\n", dtype="float32")
+    loaded = load_checkpoint(tmp_path / "model")
+    assert loaded.system == system and torch.allclose(loaded.network.log_classes(x_t).exp()[0, :, 1], said, atol=1e-5)
+
+
+def test_what_is_unknown_or_padding_teaches_a_tagger_nothing():
+    network, system = build_system("tagger", {"vocabulary": 7, "labels": 1, "classes": 2, **SIZES}, {"kind": "linear"})
+    shaken(network)
+    t = torch.tensor([0.3, 0.3])
+    rows = torch.tensor([[0, 6, 1, 5, 2, 4, 8, 8], [0, 6, 1, 5, 2, 6, 3, 6]])
+    network.requires_grad_(False)
+    nats = system.nats(network, rows, t, torch.tensor([6, 8]), rows, torch.zeros(2, dtype=torch.int64))
+    first = network.log_classes(rows[:1, :6:2], t[:1])[0]
+    second = network.log_classes(rows[1:, ::2], t[1:])[0]
+    assert nats[0] == pytest.approx(float(-(first[1, 1] + first[2, 0]) / 2), abs=1e-5)
+    assert nats[1] == pytest.approx(float(-second[1, 1]), abs=1e-5)
+    with pytest.raises(ConfigError, match="expected classes, at least 2, of each position"):
+        build_system("tagger", {"vocabulary": 7, "labels": 1, **SIZES}, {"kind": "linear"})

@@ -31,17 +31,21 @@ class ClassifierConfig(TransformerConfig):
         classes: K; 0 is a number, whose law is a Gaussian of learned mean and variance.
         frozen: whether the trunk keeps the weights it began with, those of a denoiser.
         center, scale: mean and standard deviation of the number over the training rows; the network works in these units.
+        positions: whether a class is told of each position, and not one of the row.
     """
 
     classes: int = 0
     frozen: bool = False
     center: float = 0.0
     scale: float = 1.0
+    positions: bool = False
 
     def __post_init__(self):
         super().__post_init__()
         if self.classes < 0 or self.classes == 1:
             raise ConfigError(f"model.classes: expected 0 (a number) or at least 2, got {self.classes}")
+        if self.positions and not self.classes:
+            raise ConfigError("model.positions: expected classes, at least 2, of each position; got a number")
         if self.input_width or self.output_width:
             raise ConfigError("model: a classifier reads tokens; leave input_width and output_width out")
         if not self.scale > 0:
@@ -81,6 +85,8 @@ class Trunk(Transformer):
 class Classifier(nn.Module):
     """Trunk, mean over the real positions, two layers: `forward(x_t, t, lengths)` → (B, K), or (B, 2) for a number.
 
+    With `positions` nothing is averaged: (B, L, K).
+
     x_t is (B, L) ids, or (B, L, V) or (B, L, V + 1) soft tokens, column V the mask; t (B,) is read only with `time_input`;
     lengths (B,) are the real lengths, None if all are L.
     """
@@ -106,13 +112,15 @@ class Classifier(nn.Module):
 
     def forward(self, x_t: Tensor, t: Tensor | None = None, lengths: Tensor | None = None) -> Tensor:
         h = self.trunk(x_t, t, None, lengths)
+        if self.config.positions:
+            return self.readout(h)
         if lengths is None:
             return self.readout(h.mean(1))
         real = is_real(lengths, h.shape[1]).unsqueeze(-1)
         return self.readout(torch.where(real, h, 0.0).sum(1) / lengths.clamp(min=1).unsqueeze(-1))
 
     def log_classes(self, x_t: Tensor, t: Tensor | None = None, lengths: Tensor | None = None) -> Tensor:
-        """log p(y | x_t), (B, K) float64. Raises ConfigError where the network tells a number."""
+        """log p(y | x_t), (B, K) or (B, L, K) float64. Raises ConfigError where the network tells a number."""
         if not self.config.classes:
             raise ConfigError("classifier: expected one of classes, got a regressor; ask it for `log_between`")
         return self(x_t, t, lengths).double().log_softmax(-1)

@@ -1,4 +1,5 @@
-"""Classifiers and regressors on noisy input: x_t ~ q(x_t | x_0) at random t, and the class or the number of x_0.
+"""Classifiers and regressors on noisy input: x_t ~ q(x_t | x_0) at random t, and the class or the number of x_0, or the classes
+of its positions.
 
 The minimum of E[−log p_θ(y | x_t)] is p(y | x_t) = E[p(y | x_0) | x_t], which is what exact guidance needs; one that saw
 only clean rows is no such thing (Dhariwal and Nichol, "Diffusion models beat GANs", 2021, section 4.1).
@@ -95,6 +96,27 @@ class Regression(Guidance):
         return 0.5 * ((z - mean).square() * (-log_variance).exp() + log_variance + math.log(2 * math.pi))
 
 
+@dataclass(frozen=True)
+class Tagging(Guidance):
+    """y_i is the class of position i, averaged over the positions where it is known.
+
+    A row of the data is x_0 and its classes by turns, x_1 y_1 x_2 y_2 …: the last K + 1 tokens of the alphabet are the K
+    classes and one for what is not known. The network reads x_t alone.
+    """
+
+    def nats(self, network, x_t, t, lengths, x_0, label):
+        said, (y, known) = network.log_classes(x_t[:, ::2], t, None if lengths is None else lengths // 2), tags(network, x_0)
+        nats = -said.gather(-1, torch.where(known, y, 0).unsqueeze(-1)).squeeze(-1)
+        return torch.where(known, nats, 0.0).sum(1) / known.sum(1).clamp(min=1)
+
+
+def tags(network: Classifier, x_0: Tensor) -> tuple[Tensor, Tensor]:
+    """Classes y (B, L) of rows x_1 y_1 x_2 y_2 … (B, 2L), and where they are known (B, L)."""
+    K = network.config.classes
+    y = x_0[:, 1::2] - (network.vocabulary - K - 1)
+    return y, (y >= 0) & (y < K)
+
+
 @torch.no_grad()
 def quality(network: Classifier, system: Guidance, data: EncodedData, rows: int = 1000, seed: int = 0) -> dict[str, float]:
     """On held-out rows, at t = 0, ¼, ½, ¾: accuracy of a classifier; correlation and root mean square error of a regressor."""
@@ -108,6 +130,10 @@ def quality(network: Classifier, system: Guidance, data: EncodedData, rows: int 
         for step, level in enumerate(TIMES):
             t = torch.full((len(x_0),), level, dtype=torch.float64, device=device)
             x_t = system._noisy(x_0, t, uniform(seed, place, step, columns, Stream.CORRUPT, device=device))
+            if isinstance(system, Tagging):
+                truth, told = tags(network, x_0)
+                found[level].append((network.log_classes(x_t[:, ::2], t).argmax(-1)[told], truth[told]))
+                continue
             said = network.log_classes(x_t, t).argmax(-1) if network.config.classes else network.number(x_t, t)[0]
             found[level].append((said, y))
     figures = {}

@@ -20,7 +20,7 @@ from seqdiff.schedules import Schedule, schedule_from_config, schedule_to_config
 from seqdiff.systems import recipes
 from seqdiff.systems.autoregressive import Autoregressive
 from seqdiff.systems.base import System
-from seqdiff.systems.classifier import Classification, Regression
+from seqdiff.systems.classifier import Classification, Regression, Tagging
 from seqdiff.systems.d3pm import D3PM
 from seqdiff.systems.diffusion_bert import DiffusionBERT
 from seqdiff.systems.embedding_diffusion import EmbeddingDiffusion, EmbeddingNetwork
@@ -44,6 +44,7 @@ KINDS: dict[str, Any] = {
     "maskgit": MaskGIT,
     "classifier": Classification,
     "regressor": Regression,
+    "tagger": Tagging,
 }
 VECTORS: dict[str, Any] = {
     "variance-preserving": VariancePreserving,
@@ -105,7 +106,15 @@ def _regressor(model: dict, schedule: Schedule) -> tuple[nn.Module, System]:
     return _on_noise(model, 0), Regression(_noise(model, schedule))
 
 
-GUIDES: dict[str, Callable[[dict, Schedule], tuple[nn.Module, System]]] = {"classifier": _classifier, "regressor": _regressor}
+def _tagger(model: dict, schedule: Schedule) -> tuple[nn.Module, System]:
+    return _on_noise(model | {"positions": True}, model.get("classes", 0)), Tagging(_noise(model, schedule))
+
+
+GUIDES: dict[str, Callable[[dict, Schedule], tuple[nn.Module, System]]] = {
+    "classifier": _classifier,
+    "regressor": _regressor,
+    "tagger": _tagger,
+}
 
 
 def build_system(name: str, model: dict, schedule: dict) -> tuple[nn.Module, System]:
