@@ -10,6 +10,7 @@ LAWS = {
     "heuristic": "heuristic, that of the sampler's own definition",
     "uncorrected": "every step is drawn from the model's law under what must hold, but the steps compose into another law; "
     "particles correct it",
+    "gradients": "heuristic, every step moved up a gradient{wish}",
     "particles": "the model's law under what must hold{wish}, as the number of particles grows ({particles} here)",
 }
 

@@ -17,8 +17,11 @@ from domains.request import Task, prepare
 from domains.spec import DesignSpec, read_spec
 from domains.wishes import words as wish_words
 from seqdiff.checkpoint import Checkpoint
+from seqdiff.embedding import EmbeddedProcess
 from seqdiff.likelihood import any_order_bound
-from seqdiff.samplers.drive import Filled, generate, generate_clouds
+from seqdiff.likelihood.gaussian import embedded_bound
+from seqdiff.processes.absorbing import Absorbing
+from seqdiff.samplers.drive import DrawOptions, Filled, generate, generate_clouds
 from seqdiff.samplers.registry import get_sampler
 
 __all__ = ["Design", "DesignSpec", "Designs", "Task", "design", "design_batches", "prepare", "read_spec"]
@@ -92,7 +95,7 @@ def _filled(task: Task, canvases: list[Canvas], chosen: Tensor, watch) -> Iterat
     rows = [canvas.tokens for canvas in canvases]
     common: dict[str, Any] = {"label": label, "steps": spec.steps, "options": spec.options(), "watch": watch}
     model = task.denoiser, checkpoint.process, rows, spec.seed
-    if spec.cloud > 1:
+    if task.cloud > 1:
 
         def weighted(index: Tensor) -> Any:
             condition = task.condition(index, chosen[index], weighted=True)
@@ -112,20 +115,20 @@ def _filled(task: Task, canvases: list[Canvas], chosen: Tensor, watch) -> Iterat
     def condition(index: Tensor):
         return task.condition(index, chosen[index])
 
-    for index, tokens in generate(*model, condition, batch_size=spec.batch_size, sampler=spec.sampler, **common):
+    for index, tokens in generate(*model, condition, batch_size=spec.batch_size, sampler=task.sampler, **common):
         zero = torch.zeros(len(index), dtype=torch.float64)
         yield Filled(index, tokens, torch.ones(len(index), dtype=torch.bool), zero, zero)
 
 
 def _certificate(task: Task, tokens: Tensor, index: int, chosen: int, filled: Filled) -> Certificate:
     spec, ready, place = task.spec, task.way(index).plan, int((filled.index == index).nonzero()[0])
-    law = get_sampler(spec.sampler).certificate
+    law = get_sampler(task.sampler).certificate
     found: dict[str, Any] = {}
     if ready is not None:
         holds = tuple(str(part) for part in top_level(ready.compiled.expression)) + ready.compiled.spoken
         found = {"holds": holds, "violations": tuple(ready.violations(tokens, chosen))}
         law = "uncorrected" if ready.compiled.structure is not None and law != "heuristic" else law
-        if spec.cloud > 1:
+        if task.cloud > 1:
             law = "particles"
             found |= {
                 "log_evidence": float(filled.log_evidence[place]),
@@ -135,19 +138,33 @@ def _certificate(task: Task, tokens: Tensor, index: int, chosen: int, filled: Fi
             }
     wished = wish_words(spec.wishes, get_wishes(spec.domain).read_wish) if spec.wishes else ""
     wished += f"; what the task {spec.task} asks (hard)" if wished and spec.task else ""
-    text = words(law, spec.steps, spec.cloud, wished)
+    if task.gradients:
+        law, found["guidance"] = "gradients", " & ".join(spec.wishes)
+    text = words(law, spec.steps, task.cloud, wished) + _sharpened(spec.options())
     return Certificate(law, text, **found, seed=spec.seed, model=task.checkpoint.sha256)
+
+
+def _sharpened(options: DrawOptions) -> str:
+    """What "the model" is where p(x0 | x_t) is sharpened: another denoiser, whose law is no power of that of whole rows."""
+    said = [f"temperature {options.temperature:g}"] * (options.temperature != 1)
+    said += [f"top-p {options.top_p:g}"] * (options.top_p != 1)
+    return f"; the model is its p(x0 | x_t) at {' and '.join(said)}, position by position" if said else ""
 
 
 def _bounds(task: Task, tokens: Tensor, index: Tensor, canvases: list[Canvas]) -> tuple[list, list]:
     """−log p(free tokens | pins) ≤ bound, in nats, with its standard error."""
-    if not task.spec.bound_draws:
+    checkpoint, draws, seed = task.checkpoint, task.spec.bound_draws, task.spec.seed
+    process: Any = checkpoint.process
+    if not draws or not isinstance(process, Absorbing | EmbeddedProcess):
         return [None] * len(tokens), [None] * len(tokens)
     label = task.checkpoint.label_index(task.spec.label)
     free = torch.stack([~canvas.pinned for canvas in canvases])
     classes = None if label is None else torch.full((len(tokens),), label, dtype=torch.int64)
-    denoiser, mask = task.checkpoint.denoiser, len(task.alphabet)
-    bound = any_order_bound(denoiser, mask, tokens, task.spec.bound_draws, task.spec.seed, classes, free, index)
+    denoiser = checkpoint.denoiser
+    if isinstance(process, Absorbing):
+        bound = any_order_bound(denoiser, process.mask, tokens, draws, seed, classes, free, index)
+    else:
+        bound = embedded_bound(denoiser, process, tokens, draws, seed, classes, free=free, rows=index)
     return bound.nats.tolist(), bound.error.tolist()
 
 

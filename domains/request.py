@@ -12,12 +12,13 @@ from constraints import Canvas, Template, TokenSets
 from constraints.by_row import ByRow
 from constraints.compilation.plan import Plan, log_mass_of, plan
 from constraints.condition import Guide
-from constraints.guidance.guides import Sum
+from constraints.guidance.guides import LogProbability, Sum
+from constraints.guidance.steered import Steered
 from constraints.language.algebra import And, Constraint, Not, Or, Within
 from constraints.language.expression import Distinct, Tie
 from constraints.language.notation import parse
 from domains.registry import find_model, get_domain
-from domains.spec import DesignSpec
+from domains.spec import DEFAULT_SAMPLER, DesignSpec
 from domains.variant import Variant
 from seqdiff.alphabet import Alphabet
 from seqdiff.checkpoint import Checkpoint, load_checkpoint
@@ -52,12 +53,27 @@ class Task:
     Attributes:
         ways: the templates; place i of the request is written in way i modulo their number.
         guide: what is wished, or None.
+        gradients: what is wished of a process on vectors, of soft tokens.
     """
 
     spec: DesignSpec
     checkpoint: Checkpoint
     ways: tuple[Way, ...]
     guide: Guide | None = None
+    gradients: tuple[LogProbability, ...] = ()
+
+    @property
+    def sampler(self) -> str:
+        """The name that was given, or what works on the model's process."""
+        process, system = self.checkpoint.process, self.checkpoint.system
+        if self.spec.sampler is not None:
+            return self.spec.sampler
+        return DEFAULT_SAMPLER if get_sampler(DEFAULT_SAMPLER).works_on(process) else system.sampler
+
+    @property
+    def cloud(self) -> int:
+        """N, particles of one design: a process on vectors has one."""
+        return self.spec.cloud if isinstance(self.checkpoint.process, TokenProcess) else 1
 
     @property
     def denoiser(self) -> Any:
@@ -92,6 +108,10 @@ class Task:
 
     def condition(self, index: Tensor, chosen: Tensor, weighted: bool = False) -> Any:
         """The Condition of rows of one length: places `index` (B,) in the request, with combinations `chosen` (B,)."""
+        held = self._held(index, chosen, weighted)
+        return Steered(held, self.gradients) if self.gradients else held
+
+    def _held(self, index: Tensor, chosen: Tensor, weighted: bool) -> Any:
         guide, plans = self.guide if weighted else None, [way.plan for way in self.ways if way.plan is not None]
         if not plans:
             return TokenSets.banning(len(self.alphabet), self.template.banned)
@@ -112,13 +132,12 @@ def prepare(spec: DesignSpec, checkpoint: Checkpoint | None = None) -> Task:
     checkpoint = checkpoint or load_checkpoint(find_model(spec.model, spec.domain))
     checkpoint.label_index(spec.label)
     process = checkpoint.process
-    get_sampler(spec.sampler, process)
     variants = domain.templates(spec, checkpoint)
-    parts = tuple((domain.wish(text, checkpoint.alphabet), 1.0) for text in spec.wishes)
-    task = Task(spec, checkpoint, (), Sum(parts) if parts else None)
-    if spec.cloud > 1 and not isinstance(process, TokenProcess):
+    task = replace(Task(spec, checkpoint, ()), **wished(spec, checkpoint))
+    get_sampler(task.sampler, process)
+    if spec.particles not in (None, 1) and not isinstance(process, TokenProcess):
         raise ConfigError(
-            f"particles: expected a model whose process is on tokens, got one on {type(process).__name__}; use particles = 1"
+            f"particles: expected a model whose process is on tokens, got one on {type(process).__name__}; leave them out"
         )
     ways, troubles = [], []
     for variant in variants:
@@ -133,6 +152,21 @@ def prepare(spec: DesignSpec, checkpoint: Checkpoint | None = None) -> Task:
     return replace(task, ways=tuple(ways))
 
 
+def wished(spec: DesignSpec, checkpoint: Checkpoint) -> dict[str, Any]:
+    """What is wished: the guide of particles, or of a process on vectors what is ascended.
+
+    Raises ConditionError for a wish that cannot be read, or has no gradient where one is needed.
+    """
+    domain, alphabet = get_domain(spec.domain), checkpoint.alphabet
+    if not spec.wishes:
+        return {}
+    if isinstance(checkpoint.process, TokenProcess):
+        return {"guide": Sum(tuple((domain.wish(text, alphabet), 1.0) for text in spec.wishes))}
+    if not hasattr(domain, "gradient"):
+        raise ConfigError(f"wishes: a model on vectors needs gradients of them, which {spec.domain} has for none")
+    return {"gradients": tuple(domain.gradient(text, alphabet) for text in spec.wishes)}
+
+
 def _plan(task: Task, variant: Variant) -> Plan | None:
     """Lengths and conditions of one template; those of a task's are all alike where they are possible."""
     spec, process, alphabet = task.spec, task.checkpoint.process, task.alphabet
@@ -140,7 +174,7 @@ def _plan(task: Task, variant: Variant) -> Plan | None:
     wanted = spec.expression()
     asked = [parse(variant.constraint)] if variant.constraint else []
     asked += [] if wanted is None else [confined(wanted, variant.region) if variant.region else wanted]
-    if not (asked or spec.syntax or variant.syntax or spec.cloud > 1 or spec.task):
+    if not (asked or spec.syntax or variant.syntax or task.cloud > 1 or spec.task):
         return None
     weigh = isinstance(process, TokenProcess) and spec.task is None
     log_mass = log_mass_of(task.denoiser, process, task.checkpoint.label_index(spec.label)) if weigh else None

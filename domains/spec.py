@@ -13,6 +13,7 @@ from seqdiff.samplers.drive import DrawOptions
 from seqdiff.samplers.registry import get_sampler
 from seqdiff.training.config import from_table
 
+DEFAULT_SAMPLER = "event-driven"  # where it works on the process of the model
 LIMITS = {"n": 100_000, "steps": 10_000, "batch_size": 4096, "particles": 1024, "templates": 1000}
 
 
@@ -25,7 +26,8 @@ class DesignSpec:
         template: text with gaps, None for de novo design; what is drawn, where there is a task.
         n: number of designs, 1 to 100,000.
         seed: of all noise; the same spec gives the same designs, whatever the batch size.
-        sampler: a name of `seqdiff.samplers.registry.SAMPLERS` that works on the process of the model.
+        sampler: a name of `seqdiff.samplers.registry.SAMPLERS` that works on the process of the model; None: event-driven, or
+            where that does not work the model's own.
         steps: T of the samplers that have one, 1 to 10,000.
         model: bundled name or path, None for the domain's default.
         label: a class of the model ("zinc", "chembl"), None for any.
@@ -34,9 +36,10 @@ class DesignSpec:
         constraint: what must hold, in the notation of docs/constraints.md, e.g. "avoid(S-S) & count([N], 1..2)".
         syntax: whether the domain's own syntax must hold (branches, ring labels and bonds of SMILES); None holds it for a task
             alone.
-        wishes: what is wished, each in the domain's words ("valid", "qed >= 0.8"); they need particles.
-        particles: how many each design is chosen from; None is 8 with wishes, otherwise 1. They make the law right under
-            constraints and bend it to wishes, at that many times the passes.
+        wishes: what is wished, each in the domain's words ("valid", "qed >= 0.8"); they need particles, or a model on vectors,
+            which is moved up their gradient.
+        particles: how many each design is chosen from; None is 8 with wishes, otherwise and on vectors 1. They make the law
+            right under constraints and bend it to wishes, at that many times the passes.
         guidance: γ of classifier-free guidance towards `label`, 0 to 20; 1 is the model's own conditional law, more than 1
             says more than the label does, at twice the passes (p ∝ p_label^γ p_any^{1−γ} at every position).
         bound_draws: Monte Carlo draws of each design's likelihood bound (one pass each); 0 leaves the bound out.
@@ -50,7 +53,7 @@ class DesignSpec:
     template: str | None = None
     n: int = 64
     seed: int = 0
-    sampler: str = "event-driven"
+    sampler: str | None = None
     steps: int = 128
     model: str | None = None
     label: str | None = None
@@ -88,7 +91,8 @@ class DesignSpec:
             raise ConfigError(f"guidance: expected a label to be guided to, got none with guidance {self.guidance}")
         self._check_task()
         self.expression()
-        get_sampler(self.sampler)
+        if self.sampler is not None:
+            get_sampler(self.sampler)
         self.options()
 
     def _check_task(self) -> None:

@@ -14,6 +14,7 @@ from domains import page
 from domains.files import Written, write_whole
 from domains.page import element
 from domains.smiles.pictures import grid_png, legend, molecule_svg
+from domains.spec import DEFAULT_SAMPLER
 from seqdiff.errors import SeqdiffError
 
 if TYPE_CHECKING:
@@ -120,7 +121,8 @@ def _request(answer: Any) -> Iterator:
         "wishes": " & ".join(spec.wishes),
         "class": spec.label,
         "model": spec.model or "the default of the domain",
-        "sampler": f"{spec.sampler}, {spec.steps} steps, {spec.cloud} particle{'s' * (spec.cloud > 1)} a design",
+        "sampler": f"{spec.sampler or DEFAULT_SAMPLER}, {spec.steps} steps, "
+        f"{spec.cloud} particle{'s' * (spec.cloud > 1)} a design",
         "seed": str(spec.seed),
     }
     yield page.table(("asked", ""), [(name, element("code", str(value))) for name, value in asked.items() if value])

@@ -87,6 +87,13 @@ def wish(text: str, alphabet: Alphabet):
     return guide_of(text, alphabet)
 
 
+def gradient(text: str, alphabet: Alphabet):
+    """A wish as a function of soft tokens, for a model on vectors. Raises ConditionError for one that has no gradient."""
+    from domains.text.gradients import gradient as gradient_of
+
+    return gradient_of(text, alphabet)
+
+
 def finish(tokens: list[str], canvas: Canvas, alphabet: Alphabet, known) -> dict:
     """What is said of one design: the fields of `domains.design.Design` that are the domain's.
 

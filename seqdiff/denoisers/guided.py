@@ -33,7 +33,7 @@ class ClassifierFree:
             raise ConfigError(f"guidance: expected a finite gamma, got {gamma}")
         self.denoiser, self.gamma = denoiser, float(gamma)
         self.vocabulary, self.labels, self.config = denoiser.vocabulary, denoiser.labels, denoiser.config
-        self.needs_time = denoiser.needs_time
+        self.needs_time, self.takes_previous = denoiser.needs_time, getattr(denoiser, "takes_previous", False)
 
     def __call__(self, x_t, t=None, label=None, lengths=None, positions=None, **more) -> Tensor:
         """As the denoiser's own; with label None there is nothing to be guided to."""

@@ -28,6 +28,7 @@ def embedded_bound(
     t_max: float = 0.999,
     t_min: float = 0.01,
     free: Tensor | None = None,
+    rows: Tensor | None = None,
 ) -> Bound:
     """K stratified λ per row, uniform from λ(t_max) to λ(t_min); x̂0 = Σ_v p(v | x_t) e_v. Rows of one length.
 
@@ -35,11 +36,12 @@ def embedded_bound(
 
     Args:
         free: (B, L) bool, positions to score; the others are given, and clean in every x_t. None scores all.
+        rows: (B,) number of each row in the noise; None: its place.
     """
     B, L = x_0.shape
     free = torch.ones_like(x_0, dtype=torch.bool) if free is None else free
     D, device = process.embedding.width, x_0.device
-    rows = torch.arange(B, device=device)
+    rows = torch.arange(B, device=device) if rows is None else rows.to(device)
     words = torch.arange(L * D, device=device).reshape(L, D)
     e = process.embedding.encode(x_0).double()
     t_1, t_0 = (torch.full((B,), t, dtype=torch.float64, device=device) for t in (t_max, t_min))

@@ -5,14 +5,16 @@ Shapes: B batch, L length, V vocabulary, D width.
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from seqdiff.condition import Condition
-from seqdiff.embedding import EmbeddedProcess
+from seqdiff.embedding import EmbeddedProcess, squared_distance
 from seqdiff.errors import ConditionError, ConfigError
 from seqdiff.noise import Stream
+from seqdiff.processes.gaussian import spread
 from seqdiff.samplers.absorbing import Loop, padded, write
 from seqdiff.samplers.state import Query, State
 from seqdiff.samplers.vectors import (
@@ -55,7 +57,8 @@ def embedded(
     Every query asks for p(x0 | x_t), under the condition, and the tokens come from `condition.draw` at the free positions:
     pins and hard constraints hold by construction. A condition that ties positions to each other gives its own marginals
     on the way, too, and needs a t_min at which p still has mass on what it allows (ConditionError otherwise). `clamp` moves x̂0
-    onto the nearest embedding (Li et al., Diffusion-LM, 2022): for few steps, and another law.
+    onto the nearest embedding (Li et al., Diffusion-LM, 2022): for few steps, and another law. A condition with `ascend`
+    moves every x_s towards what it wishes (`ddpm` alone).
 
     Law: that of the solver on the vectors (see `seqdiff.samplers.vectors`), plus what t_max and t_min leave: the prior
     lacks a x_0 at t_max, and positions are drawn independently given x at t_min. It tends to the data law as steps → ∞,
@@ -67,7 +70,16 @@ def embedded(
         raise ConfigError(f"solver: expected one of {', '.join(SOLVERS)}; got {solver!r}")
     if state.vectors is None:
         state = process.place(state, times[0])
-    loop = SOLVERS[solver](state, process.process, times)
+    steered = hasattr(condition, "ascend")
+    if steered and solver != "ddpm":
+        raise ConfigError(f"wishes: vectors are moved up a gradient by the sampler embedded-ddpm; got the solver {solver!r}")
+    said: list[tuple[Query, Tensor]] = []  # the last query, and what was answered
+
+    def move(x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
+        law = partial(posterior, process, times, *said[0])
+        return condition.ascend(x, mean, variance, law)  # type: ignore[attr-defined]
+
+    loop = SOLVERS[solver](state, process.process, times, **({"move": move} if steered else {}))
     try:
         query = next(loop)
         while True:
@@ -76,6 +88,7 @@ def embedded(
                 everywhere = torch.arange(p_x0.shape[1], device=p_x0.device).expand(p_x0.shape[:2])
                 opened = state.changeable if query.rows is None else state.changeable[query.rows]
                 p_x0 = condition.marginals(replace(query, positions=everywhere, open=opened), p_x0)
+            said[:] = [(query, p_x0)]
             x0_hat = process.embedding.mean(p_x0)
             query = loop.send((process.embedding.clamp(x0_hat) if clamp else x0_hat).detach())
     except StopIteration as end:
@@ -92,6 +105,23 @@ def embedded(
             f"condition: p(x0 | x_t) at t = {t_min} has no mass on what it allows; raise t_min, or take more steps"
         )
     return state.put(write(state.tokens, positions, drawn, real), state.step + 1, draw.log_weight)
+
+
+def posterior(process: EmbeddedProcess, times: Tensor, query: Query, p_x0: Tensor, x_s: Tensor) -> Tensor:
+    """p(v | x_s, x_t) ∝ p(v | x_t) q(x_s | x_t, e_v), (R, L, V), a position on its own; a pin is its own token.
+
+    q(x_s | x_t, e_v) = N(c_1 x_t + c_2 e_v, β̃): with y = (x_s − c_1 x_t)/c_2 the weight of v is exp(−c_2² |y − e_v|²/(2 β̃)).
+    """
+    k = query.state.step.clamp(max=len(times) - 2)
+    s, t, x_t = times[k + 1], times[k], query.x_t
+    nothing, variance = process.process.bridge(x_t, torch.zeros_like(x_t), s, t)
+    c_2 = process.process.bridge(torch.zeros_like(x_t[..., :1]), torch.ones_like(x_t[..., :1]), s, t)[0]
+    table = process.embedding.table().to(x_s.dtype)
+    far = squared_distance((x_s - nothing) / c_2, table) * c_2.square() / (2 * spread(variance))
+    p = (p_x0.log() - far).softmax(-1)
+    free = query.state.changeable.unsqueeze(-1)
+    pins = torch.nn.functional.one_hot(query.tokens.clamp(max=process.vocabulary - 1), process.vocabulary)
+    return torch.where(free, p, pins.to(p.dtype))
 
 
 def grid(process: EmbeddedProcess, steps: int, spacing: str, t_max: float, t_min: float) -> Tensor:

@@ -124,6 +124,9 @@ SAMPLERS = {
         partial(blockwise, loop=_first_hitting), False, "any-order", MASKED, "blocks of 32 from the left, any order within"
     ),
     "embedded-ddpm": Sampler(_embedded("ddpm"), True, "asymptotic", VECTORS, "ancestral steps on the embeddings"),
+    "embedded-clamped": Sampler(
+        partial(embedded, solver="ddpm", clamp=True), True, "heuristic", VECTORS, "the same with x̂0 the nearest embedding"
+    ),
     "embedded-ddim": Sampler(_embedded("ddim"), True, "asymptotic", VECTORS, "deterministic steps on the embeddings"),
     "embedded-dpm-solver": Sampler(
         _embedded("dpm-solver"), True, "asymptotic", VECTORS, "second-order steps on the embeddings, one pass each"

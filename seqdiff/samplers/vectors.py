@@ -11,7 +11,7 @@ A grid that ends at t_min > 0 leaves x with noise b_{t_min}; `denoised` then rep
 Shapes: B batch, L length, D width, N intervals of the grid `times` (N + 1,). x is float64.
 """
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import replace
 
 import torch
@@ -23,13 +23,17 @@ from seqdiff.processes.gaussian import VectorProcess, spread
 from seqdiff.samplers.state import Query, State
 
 VectorLoop = Generator[Query, Tensor, State]
+Move = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
-def ddpm(state: State, process: VectorProcess, times: Tensor, interpolation: Tensor | float = 0.0) -> VectorLoop:
+def ddpm(
+    state: State, process: VectorProcess, times: Tensor, interpolation: Tensor | float = 0.0, move: Move | None = None
+) -> VectorLoop:
     """Ancestral sampling: x_s = mean of q(x_s | x_t, x̂0) + √var · ξ (Ho et al., 2020, alg. 2).
 
     `interpolation` v chooses the variance between β̃ (0) and β (1) in log space: a number, or one per interval (N,).
-    Law: tends to the data law with weak error O(1/N), at both ends of v.
+    `move` takes (x_s, its mean, its variance (B, 1, 1)) to where x_s is wished to be (Diffusion-LM's guidance).
+    Law: tends to the data law with weak error O(1/N), at both ends of v, where nothing is moved.
     """
     N = intervals(state, times)
     while unfinished(state, N):
@@ -37,8 +41,9 @@ def ddpm(state: State, process: VectorProcess, times: Tensor, interpolation: Ten
         x0_hat = yield Query(state, None, t, None, law=False)
         mean, _ = process.bridge(x_of(state), x0_hat, s, t)
         v = interpolation[k] if isinstance(interpolation, Tensor) else interpolation
-        xi = step_noise(state, k)
-        state = advance(state, mean + spread(process.reverse_variance(s, t, v).sqrt()) * xi, x0_hat, N)
+        variance = spread(process.reverse_variance(s, t, v))
+        x = mean + variance.sqrt() * step_noise(state, k)
+        state = advance(state, x if move is None else move(x, mean, variance), x0_hat, N)
     return state
 
 

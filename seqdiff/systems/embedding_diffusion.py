@@ -50,7 +50,8 @@ class Rounded:
     needs_time = True
 
     def __init__(self, network: EmbeddingNetwork, scale: VectorProcess | None = None):
-        self.network, self.vocabulary, self.scale = network, network.config.vocabulary, scale
+        self.network, self.scale, self.config = network, scale, network.config
+        self.vocabulary, self.labels = network.config.vocabulary, network.config.labels
         self.takes_previous = network.config.self_condition
 
     def __call__(self, x_t, t=None, label=None, lengths=None, positions=None, previous=None) -> Tensor:

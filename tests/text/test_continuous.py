@@ -1,0 +1,160 @@
+"""The continuous sibling of the bundled text model: a tiny one is trained from its preset and asked what the other is."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from apps.cli import train
+from constraints.guidance.guides import ClassWish
+from constraints.guidance.steered import Steered
+from domains.design import design
+from domains.text.gradients import gradient
+from domains.text.metrics import count_words
+from domains.text.tokens import encode
+from seqdiff.checkpoint import load_checkpoint
+from seqdiff.denoisers.classifier import Classifier, ClassifierConfig
+from seqdiff.embedding import EmbeddedProcess
+from seqdiff.errors import ConditionError, ConfigError
+
+PRESETS = Path(train.__file__).parents[2] / "domains" / "text" / "presets"
+PLACES = ("river", "park", "station", "bridge")
+FOODS = ("French", "Indian", "Thai")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """Trained for seconds on short sentences, long ones and their fields, by the preset with smaller sizes."""
+    root = tmp_path_factory.mktemp("continuous")
+    lines = ["text,food,near"]
+    for place in PLACES:
+        for food in FOODS:
+            lines += [f"The pub serves {food} food near the {place}.,{food},{place}"] * 6
+            lines += [f"{food} food is good.,{food},"] * 6
+    (root / "rows.csv").write_text("\n".join(f'"{a}","{b}","{c}"' for a, b, c in (line.split(",") for line in lines)))
+    text = (PRESETS / "text-small-continuous.toml").read_text()
+    assert 'system = "diffusion-lm"' in text
+    text = re.sub(r"files = \[.*?\]\n", 'files = [{ path = "rows.csv", label = "pub" }]\n', text, flags=re.DOTALL)
+    smaller = {"input_width": 16, "width": 48, "depth": 1, "heads": 2, "steps": 160, "batch_tokens": 600, "warmup": 20}
+    smaller |= {"eval_every": 160, "checkpoint_every": 160, "min_count": 1, "held_out_percent": 30, "ema": 0.98}
+    for name, value in smaller.items():
+        text, found = re.subn(rf"(?m)^{name} = [\d.]+", f"{name} = {value}", text)
+        assert found == 1, name
+    (root / "tiny.toml").write_text(text.replace('"bf16"', '"fp32"'))
+    train.run(root / "tiny.toml", root / "run", "cpu", None, None, None)
+    return root / "run" / "model"
+
+
+def ask(model, **request):
+    return design(domain="text", model=str(model), **{"n": 12, "steps": 16, "bound_draws": 0} | request)
+
+
+def test_it_is_the_masked_models_sibling():
+    tables = [train.read_config(Path(name))[0] for name in ("text-small-continuous", "text-small")]
+    assert tables[0]["data"] == tables[1]["data"] and tables[0]["run"] == tables[1]["run"]
+    same = {key: value for key, value in tables[0]["model"].items() if key not in ("input_width", "self_condition")}
+    assert same == tables[1]["model"]
+
+
+def test_it_learns_and_its_bound_says_so(model):
+    log = [json.loads(line) for line in (model.parent / "log.jsonl").read_text().splitlines()]
+    checkpoint = load_checkpoint(model)
+    assert isinstance(checkpoint.process, EmbeddedProcess) and checkpoint.denoiser.takes_previous
+    assert log[-1]["step"] == 160
+    rows = torch.tensor([encode(" The pub serves Thai food near the park.", checkpoint.alphabet)])
+    shuffled = rows[:, torch.randperm(rows.shape[1], generator=torch.Generator().manual_seed(1))]
+    bound = checkpoint.system.bound(checkpoint.network, torch.cat([rows, shuffled]), None, 8)
+    assert bound.nats[0] < 0.7 * bound.nats[1]
+
+
+def test_it_is_chosen_by_its_path_and_samples_its_own_way(model):
+    made = ask(model, bound_draws=2)
+    assert made.spec.sampler is None and made.designs[0].certificate.law == "asymptotic"
+    assert all(item.valid and item.metrics["bound"] > 0 for item in made.designs)
+    assert [d.sequence for d in ask(model, batch_size=5).designs] == [d.sequence for d in made.designs]
+    again = ask(model, sampler="embedded-ddpm")
+    assert [d.sequence for d in again.designs] == [d.sequence for d in made.designs]
+    with pytest.raises(ConfigError, match="'event-driven' does not work on the EmbeddedProcess"):
+        ask(model, sampler="event-driven")
+
+
+def test_pins_and_fields_hold_under_every_solver(model):
+    for sampler in ("embedded-ddpm", "embedded-clamped", "embedded-ddim", "embedded-dpm-solver"):
+        for item in ask(model, template="[food] Thai [text] The _ serves {1-3} near {2-3}", sampler=sampler, n=6).designs:
+            assert item.pins_kept and item.fields == {"food": "Thai"}
+            assert item.sequence.startswith("The") and " serves" in item.sequence and " near" in item.sequence
+
+
+def test_constraints_hold(model):
+    made = ask(model, template="The pub {4-8}", constraint="regex(\".*(river|park)\\\\.\")", n=16)
+    assert len(made.designs) == 16 and made.summary["satisfied"] == 16
+    assert all(re.search(r"(river|park)\.$", item.sequence) for item in made.designs)
+    assert made.designs[0].certificate.law == "uncorrected"
+
+
+def test_the_class_can_be_said_louder(model):
+    made = ask(model, label="pub", guidance=2.0)
+    assert all(item.valid for item in made.designs)
+
+
+def test_a_wish_moves_the_vectors_and_says_so(model):
+    template = "{8}"  # so many tokens: words or pieces of them
+    plain = [count_words(d.sequence) for d in ask(model, template=template, n=40).designs]
+    made = ask(model, template=template, n=40, wishes=["words <= 3 * 20"])
+    fewer = [count_words(d.sequence) for d in made.designs]
+    assert sum(fewer) / 40 < sum(plain) / 40 - 1
+    certificate = made.designs[0].certificate
+    assert (
+        certificate.law == "gradients"
+        and certificate.guidance == "words <= 3 * 20"
+        and "nothing is promised" in certificate.text
+    )
+    held = ask(model, template="The {6}.", wishes=["words <= 3 * 20"], constraint='regex(".*food.*")')
+    assert all(d.pins_kept and "food" in d.sequence for d in held.designs)
+
+
+def test_a_wish_that_is_met_moves_nothing(model):
+    free = [d.sequence for d in ask(model, template="The pub {5}").designs]
+    assert [d.sequence for d in ask(model, template="The pub {5}", wishes=["words <= 90"]).designs] == free
+
+
+def test_what_has_no_gradient_is_refused(model):
+    for wish in ("valid", "sentences >= 2", "words <= 3 * inf"):
+        with pytest.raises(ConditionError, match="has none: expected a soft range of words or characters"):
+            ask(model, wishes=[wish])
+    with pytest.raises(ConfigError, match="embedded-ddpm; got the solver 'ddim'"):
+        ask(model, wishes=["words <= 3"], sampler="embedded-ddim")
+    with pytest.raises(ConfigError, match="particles: expected a model whose process is on tokens"):
+        ask(model, particles=4)
+
+
+def test_expected_words_of_certain_tokens_are_their_words(model):
+    alphabet = load_checkpoint(model).alphabet
+    row = [alphabet.ids["[food]"], *encode(" Thai", alphabet), alphabet.ids["[text]"], *encode(" The pub near.", alphabet)]
+    for ids, words, letters in ((row, 3, len(" The pub near.")), (encode(" a bus", alphabet), 2, 6)):
+        p = torch.nn.functional.one_hot(torch.tensor([ids]), len(alphabet)).double()
+        assert gradient("words <= 1", alphabet).expectation(p).item() == words
+        assert gradient("characters <= 1", alphabet).expectation(p).item() == letters
+        assert gradient("words <= 1 * 2", alphabet)(p).item() == -2 * (words - 1)
+
+
+def test_any_classifier_of_soft_tokens_guides(model):
+    """Diffusion-LM's own use: log p(y | x_s) of the designs rises under the classifier that is ascended."""
+    checkpoint = load_checkpoint(model)
+    torch.manual_seed(3)
+    config = ClassifierConfig(len(checkpoint.alphabet), width=16, depth=1, heads=2, classes=2)
+    judge = Classifier(config).eval().requires_grad_(False)
+    torch.nn.init.normal_(judge.readout[-1].weight, std=3.0)
+    canvases = [torch.full((8,), checkpoint.alphabet.mask)] * 24
+    from constraints.token_sets import TokenSets
+
+    free = TokenSets.banning(len(checkpoint.alphabet), frozenset())
+
+    def mean_log_p(condition):
+        how = {"sampler": "embedded-ddpm", "steps": 16, "condition_of": lambda index: condition}
+        rows = torch.cat([tokens for _, tokens in checkpoint.system.sample(checkpoint.network, canvases, 1, **how)])
+        return float(judge.log_classes(rows)[:, 1].mean())
+
+    assert mean_log_p(Steered(free, (ClassWish(judge, 1, 5.0),))) > mean_log_p(free) + 0.3
