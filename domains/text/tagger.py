@@ -22,7 +22,7 @@ from seqdiff.errors import ConfigError
 
 Sentence = list[tuple[str, str]]
 BY_PENN = {penn: tag for tag, names in PENN.items() for penn in names.split()}
-SHARE = 0.1  # a class that a word has less often is left out of the lexicon
+SHARE = 0.3  # a class that a word has less often is left out of the lexicon
 ROUNDS = 5
 
 

@@ -3,7 +3,7 @@
     TAG      one token of the class; `(ADJ|NOUN)` one of either, ANY of any class
     TAG*     none to four, TAG+ one to four, TAG? none or one
 
-A token's classes are those that MASC gives to the word in at least a tenth of its occurrences (`lexicon.json.xz`, made by
+A token's classes are those that MASC gives to the word in three tenths of its occurrences or more (`lexicon.json.xz`, made by
 `domains.text.tagger`). Digits are NUM; a word that MASC lacks is a NOUN (most are names). What is spelled in characters, clings
 to the word before it, or joins two words by an apostrophe has no class. A class is not a reading: "watch" may stand for VERB
 where a reader sees a noun; `domains.text.tagger` reads finished texts.

@@ -94,16 +94,26 @@ def test_confined_to_the_text(asked, kept):
     assert confined(parse(asked), "text") == parse(kept)
 
 
-def test_several_wants_at_once_hold_in_every_text():
+def several_wants(n: int, seed: int) -> None:
     alphabet = MODEL.alphabet
     asked = keywords(["river", "run"], alphabet) & words(5, 9) & banned(["cheap", "The"]) & whole_sentences()
     asked &= verbatim("Japanese") & one_of(["pub", "food"])
-    for item in made(24, template="{} ", constraint=str(asked)):
+    for item in made(n, template="{} ", constraint=str(asked), seed=seed):
         text = item.sequence
         assert any(stands(w, text) for w in ("river", "rivers", "River", "Rivers")), text
         assert any(stands(w, text) for w in ("run", "running", "Run", "Running")), text
         assert 5 <= count(text) <= 9 and not any(stands(w, text) for w in ("cheap", "Cheap", "the", "The")), text
         assert text[-1] in ".!?\"”)’'" and stands("Japanese", text) and (stands("pub", text) or stands("food", text))
+
+
+def test_several_wants_at_once_hold_in_every_text():
+    several_wants(24, 0)
+
+
+@pytest.mark.slow
+def test_several_wants_hold_in_ten_thousand_texts():
+    for seed in range(5):
+        several_wants(2000, seed)
 
 
 def test_wants_hold_over_bytes_and_byte_pairs():
