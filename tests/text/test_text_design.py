@@ -142,10 +142,9 @@ SCHEMA = json.dumps({"type": "object", "properties": PROPERTIES, "required": ["a
 
 @pytest.mark.parametrize("model", [LETTERS, BYTES])
 def test_json_that_a_schema_accepts(model):
-    import jsonschema_rs
-
     for item in made(12, model, template="{18-24}", constraint=f"json_schema({SCHEMA})"):
-        assert jsonschema_rs.is_valid(json.loads(SCHEMA), json.loads(item.sequence)), item.sequence
+        value = json.loads(item.sequence)
+        assert set(value) == {"abc", "b"} and type(value["abc"]) is int and value["abc"] >= 0 and value["b"] in ("x", None)
 
 
 def test_a_regular_expression_reads_the_whole_text_with_the_space_before_it():
