@@ -21,6 +21,9 @@ from typing import Any
 import httpx
 
 from apps.client import Client
+from domains.design import DesignSpec, design
+from domains.registry import find_model
+from seqdiff.checkpoint import load_checkpoint
 
 ROOT = Path(__file__).parents[1]
 MODEL = "protein-random"
@@ -123,10 +126,6 @@ def run(trials: int, database: str, lease: float = 1.0, cores: str | None = None
 
 def checked(url: str, accepted: dict[str, tuple[str, dict]]) -> dict[str, int]:
     """Jobs without a result, with another one than theirs, and keys that made a second job."""
-    from domains.design import DesignSpec, design
-    from domains.registry import find_model
-    from seqdiff.checkpoint import load_checkpoint
-
     model = load_checkpoint(find_model(MODEL, "protein"))
     lost = wrong = doubled = 0
     with Client(url) as client:

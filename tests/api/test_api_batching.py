@@ -103,9 +103,8 @@ def desk():
 
         @staticmethod
         def ask(*args, model="m", by=None, **more):
-            before = len(shared._waiting)
             futures.append(pool.submit(Shared(network, model, shared, by or lane()), *args, **more))
-            until(lambda: len(shared._waiting) > before or (not before and len(futures) == 1 and network.sizes))
+            until(lambda: network.sizes and len(shared._waiting) == len(futures) - 1)
             return futures[-1]
 
         @staticmethod
