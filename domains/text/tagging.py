@@ -1,12 +1,12 @@
 """Parts of speech in a template: `The {ADJ* NOUN} near {DET NOUN}.` A hole holds words of these classes, by construction.
 
-    TAG      one token of the class; `(ADJ|NOUN)` one of either, ANY of any class
+    TAG      one token of the class; `(ADJ|NOUN)` one of either, ANY any whole word or sign
     TAG*     none to four, TAG+ one to four, TAG? none or one
 
 A token's classes are those that MASC gives to the word in three tenths of its occurrences or more (`lexicon.json.xz`, made by
-`domains.text.tagger`). Digits are NUM; a word that MASC lacks is a NOUN (most are names). What is spelled in characters, clings
-to the word before it, or joins two words by an apostrophe has no class. A class is not a reading: "watch" may stand for VERB
-where a reader sees a noun; `domains.text.tagger` reads finished texts.
+`domains.text.tagger`). Digits are NUM; a word that MASC lacks is a NOUN (most are names); what joins two words by an apostrophe
+is ANY alone. What is spelled in characters or clings to the word before it has no class. A class is not a reading: "watch" may
+stand for VERB where a reader sees a noun; `domains.text.tagger` reads finished texts.
 """
 
 import json
@@ -95,7 +95,7 @@ def fits(pattern: Pattern, tokens: Sequence[str]) -> bool:
             for times in range(e.high + 1):
                 if times >= e.low:
                     after.add(end + times)
-                if end + times >= len(classes) or not (e.tags & (classes[end + times] | {ANY})):
+                if end + times >= len(classes) or not e.tags & classes[end + times]:
                     break
         ends = after
     return len(classes) in ends
@@ -112,25 +112,24 @@ def lexicon() -> dict[str, frozenset[str]]:
 
 
 def tags_of(token: str) -> frozenset[str]:
-    """The classes of a token, none for what is no word or sign by itself."""
+    """The classes of a token, with ANY among them; none for a marker and for pieces of words."""
     word = token.strip()
-    if not word or is_marker(token) or (not begins_word(token) and word[0].isalnum()):
+    letter = len(word) == 1 and word.isalpha() and word not in "aAI"
+    if not word or letter or is_marker(token) or (word[0].isalnum() and not begins_word(token)):
         return frozenset()
     if word.isdigit():
-        return frozenset({"NUM"})
-    if (len(word) == 1 and word.isalpha() and word not in "aAI") or (len(word) > 1 and ("'" in word or "’" in word)):
-        return frozenset()
+        return frozenset({"NUM", ANY})
+    if len(word) > 1 and ("'" in word or "’" in word):
+        return frozenset({ANY})
     known = lexicon().get(word) or lexicon().get(word.lower())
-    if known is not None:
-        return known
-    return frozenset({"NOUN"} if word.isalpha() else set())
+    return (known or frozenset({"NOUN"} if word.isalpha() else ())) | {ANY}
 
 
 @lru_cache(maxsize=4)
 def _members(alphabet: Alphabet) -> np.ndarray:
     """(classes + 1, V) bool: the tokens of each of TAGS, and of ANY."""
     found = [tags_of(token) for token in alphabet.tokens]
-    return np.array([[tag in tags or tag == ANY for tags in found] for tag in (*TAGS, ANY)])
+    return np.array([[tag in tags for tags in found] for tag in (*TAGS, ANY)])
 
 
 # ── the automaton ──
