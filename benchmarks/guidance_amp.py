@@ -166,6 +166,7 @@ def main(arguments: list[str] | None = None) -> dict:
     parser.add_argument("--n", type=int, default=50)
     parser.add_argument("--particles", type=int, default=8)
     parser.add_argument("--models", nargs="+", default=["protein-small"])
+    parser.add_argument("--ways", nargs="+", help="some of them alone")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
@@ -185,7 +186,8 @@ def main(arguments: list[str] | None = None) -> dict:
     }
     print(json.dumps(answer), flush=True)
     for model in options.models:
-        for way, spec in ways(model, options.n, options.particles).items():
+        every = ways(model, options.n, options.particles)
+        for way, spec in ((name, every[name]) for name in options.ways or every):
             row = {"model": Path(model).name, "way": way, **measure(way, spec, judge, known)}
             answer["rows"].append(row)
             print(json.dumps({name: value for name, value in row.items() if name != "designs"}), flush=True)
