@@ -27,7 +27,7 @@ import numpy as np
 from domains.text.fields import TEXT, Example, marker, row
 from domains.text.tokens import KINDS, alphabet_of, normal, read_tokenizer, train_bpe
 from seqdiff.alphabet import Alphabet
-from seqdiff.errors import ConfigError
+from seqdiff.errors import AlphabetError, ConfigError
 from seqdiff.training.data import EncodedData
 
 E2E = {"eattype": "type", "pricerange": "price", "customerrating": "rating", "familyfriendly": "family"}
@@ -169,7 +169,8 @@ def encode_files(
     """Read, split by meaning, make an alphabet, encode each text once with all of its fields and once with some or none.
 
     Args:
-        tokens: words, characters, bytes, bpe, or the path of a `tokenizer.json` of byte-level BPE.
+        tokens: words, characters, bytes, bpe, or the path of a `tokenizer.json` of byte-level BPE, or of the `alphabet.json` of
+            a model that is trained further.
         min_count: a word in fewer texts is spelled.
         vocabulary: tokens of bpe.
         max_length: longest row kept, in tokens, fields included.
@@ -223,5 +224,18 @@ def _alphabet(examples: list[Example], tokens: str, min_count: int, vocabulary: 
         return alphabet_of(texts, tokens, min_count, markers)
     if not tokens.endswith(".json"):
         raise ConfigError(f"data.tokens: expected one of {', '.join(KINDS)} or the path of a tokenizer.json; got {tokens!r}")
+    if Path(tokens).name == "alphabet.json":
+        return _of_model(Path(tokens), markers)
     read = read_tokenizer(tokens)
     return Alphabet(read.name, (*read.tokens, *(m for m in markers if m not in read.ids)))
+
+
+def _of_model(path: Path, markers: list[str]) -> Alphabet:
+    """The alphabet of a model. Raises ConfigError where it lacks a field of the data, or cannot be read."""
+    try:
+        alphabet = Alphabet.from_json(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, AlphabetError) as error:
+        raise ConfigError(f"data.tokens: {path}: expected the alphabet of a model ({error})") from None
+    if missing := [m for m in markers if m not in alphabet.ids]:
+        raise ConfigError(f"data.tokens: {path}: this model knows no field {missing[0]}; leave that column out of the data")
+    return alphabet

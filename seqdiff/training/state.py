@@ -31,16 +31,19 @@ class Ema:
 def make_optimizers(model: nn.Module, config: OptimizerConfig) -> list[torch.optim.Optimizer]:
     """Muon for the matrices of the blocks (Jordan et al., 2024) and AdamW for the rest, or AdamW for all.
 
-    Each parameter group remembers its peak rate as `peak`; `set_rate` scales it.
+    A network without blocks of ours, such as a published one, is all rest. Each parameter group remembers its peak rate as
+    `peak`; `set_rate` scales it.
     """
     matrices = [p for name, p in model.named_parameters() if "blocks." in name and p.ndim == 2]
     chosen = {id(p) for p in matrices}
     rest = [p for p in model.parameters() if id(p) not in chosen]
+    optimizers: list[torch.optim.Optimizer] = []
     if config.kind == "muon" and matrices:
-        first = torch.optim.Muon(matrices, lr=config.lr, weight_decay=config.weight_decay, adjust_lr_fn="match_rms_adamw")
-    else:
-        first = torch.optim.AdamW(matrices, lr=config.lr, weight_decay=config.weight_decay, betas=(0.9, 0.98))
-    optimizers = [first, torch.optim.AdamW(rest, lr=config.lr_rest, weight_decay=0.0, betas=(0.9, 0.98))]
+        muon = torch.optim.Muon(matrices, lr=config.lr, weight_decay=config.weight_decay, adjust_lr_fn="match_rms_adamw")
+        optimizers.append(muon)
+    elif matrices:
+        optimizers.append(torch.optim.AdamW(matrices, lr=config.lr, weight_decay=config.weight_decay, betas=(0.9, 0.98)))
+    optimizers.append(torch.optim.AdamW(rest, lr=config.lr_rest, weight_decay=0.0, betas=(0.9, 0.98)))
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["peak"] = group["lr"]

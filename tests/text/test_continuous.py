@@ -88,7 +88,7 @@ def test_pins_and_fields_hold_under_every_solver(model):
 
 
 def test_constraints_hold(model):
-    made = ask(model, template="The pub {4-8}", constraint="regex(\".*(river|park)\\\\.\")", n=16)
+    made = ask(model, template="The pub {4-8}", constraint='regex(".*(river|park)\\\\.")', n=16)
     assert len(made.designs) == 16 and made.summary["satisfied"] == 16
     assert all(re.search(r"(river|park)\.$", item.sequence) for item in made.designs)
     assert made.designs[0].certificate.law == "uncorrected"

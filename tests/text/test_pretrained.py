@@ -274,3 +274,26 @@ def test_the_command_line_imports_and_says_what_came_of_it(published, tmp_path):
     assert "token after it" in (out / "README.md").read_text()
     again = CliRunner().invoke(app, given)
     assert isinstance(again.exception, CheckpointError) and "there is a model already" in str(again.exception)
+
+
+@pytest.mark.parametrize("rank", [0, 2])
+def test_a_model_is_trained_further_with_the_spindle(rank, imported, tmp_path):
+    """DiffusionBERT: the pretrained network learns rows under its own alphabet, and is saved and loaded as a model."""
+    from apps.cli import train
+
+    lines = ["text", *(f'"The pub is near the {place}."' for place in ("river", "dog", "city", "fox") for _ in range(8))]
+    (tmp_path / "rows.csv").write_text("\n".join(lines))
+    base = imported["bert"].folder
+    (tmp_path / "further.toml").write_text(
+        f'domain = "text"\nsystem = "diffusion-bert"\n[data]\ntokens = "{base}/alphabet.json"\nheld_out_percent = 30\n'
+        f'files = [{{ path = "rows.csv", label = "all" }}]\n[model]\nbase = "{base}"\nrank = {rank}\n'
+        '[optimizer]\nkind = "adamw"\nlr = 0.02\nlr_rest = 0.02\nwarmup = 1\nema = 0.5\n'
+        '[run]\nsteps = 25\nbatch_tokens = 60\nprecision = "fp32"\neval_every = 25\n'
+    )
+    train.run(tmp_path / "further.toml", tmp_path / "run", "cpu", None, None, None)
+    before, after = load_checkpoint(base), load_checkpoint(tmp_path / "run" / "model")
+    rows = torch.tensor([encode(" The pub is near the dog.", before.alphabet)])
+    told = [model.system.bound(model.network, rows, None, 16).nats.item() for model in (before, after)]
+    assert told[1] < (0.8 if rank else 0.6) * told[0]
+    assert after.system.clock["kind"] == "spindle" and after.length_counts["all"][rows.shape[1]] > 0
+    assert "all" not in after.label_names and torch.isfinite(after.network(rows)).all()
