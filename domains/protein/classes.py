@@ -40,12 +40,14 @@ def read_places(text: str) -> tuple[int, int]:
 
 @lru_cache
 def classifier(name: str) -> Checkpoint:
-    """A bundled classifier. Raises ConditionError where it is not there."""
+    """A bundled classifier. Raises ConditionError that says how to make it where it is not there."""
     from domains.registry import bundled_models
 
     folder = bundled_models().get(name)
     if folder is None:
-        raise ConditionError(f"wish: needs the bundled classifier {name!r}, which is not there")
+        raise ConditionError(
+            f"wish: needs the classifier {name!r} in domains/protein/models, where it is not; `seqdiff train {name}` makes it"
+        )
     return load_checkpoint(folder)
 
 

@@ -73,5 +73,8 @@ def test_a_classifier_that_is_not_there_is_named(monkeypatch):
     from seqdiff.errors import ConditionError
 
     monkeypatch.setitem(classes.CLASSES, "amp", ("protein-absent", "amp"))
-    with pytest.raises(ConditionError, match="needs the bundled classifier 'protein-absent'"):
+    with pytest.raises(
+        ConditionError,
+        match="needs the classifier 'protein-absent' in domains/protein/models, where it is not; `seqdiff train protein-absent`",
+    ):
         guide_of("amp >= 0.9", PROTEIN)
