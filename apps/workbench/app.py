@@ -8,11 +8,22 @@ from apps.workbench import session
 
 
 def main() -> None:
-    st.set_page_config("seqdiff workbench", ":material/genetics:", layout="wide", initial_sidebar_state="collapsed")
+    st.set_page_config("seqdiff workbench", _icon(), layout="wide", initial_sidebar_state="collapsed")
     shown = session.page()
     found = session.services()
     _header(shown)
     importlib.import_module(f"apps.workbench.views.{shown}").show(found)
+
+
+@st.cache_resource(show_spinner=False)
+def _icon():
+    """A sequence with a hole. Streamlit's own icons would be asked for elsewhere."""
+    from PIL import Image
+
+    picture = Image.new("RGB", (32, 32), "#ffffff")
+    for left, color in ((1, "#0072B2"), (12, "#E69F00"), (23, "#0072B2")):
+        picture.paste(color, (left, 6, left + 8, 26))
+    return picture
 
 
 def _header(shown: str) -> None:

@@ -93,7 +93,7 @@ def template(parts: tuple[Part, ...], numbers: bool = True) -> str | None:
     text, gaps = "", []
     for part in parts:
         if part.designed:
-            gaps.append(f"{part.low}" if part.low == part.high else f"{part.low}–{part.high}")
+            gaps.append(f"{part.low}" if part.low == part.high else f"{part.low}-{part.high}")
             text += f"[*:{len(gaps)}]"
         else:
             text += part.text

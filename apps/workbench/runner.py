@@ -18,6 +18,7 @@ from apps.workbench.store import Store
 GRACE = 10.0  # seconds without a session
 CHECKS = 256  # requests whose check is remembered
 FRAMES = 400  # states of the row that is shown
+ENDED = 64  # runs that have ended whose progress is kept
 
 
 class Stopped(Exception):
@@ -140,6 +141,8 @@ class Runner:
     ) -> str:
         """Accept a request; its run's id."""
         run = self.store.submit(table, title, parent)
+        for old in [name for name, kept in self._progress.items() if kept.phase == "ended"][:-ENDED]:
+            del self._progress[old]
         self._progress[run] = Progress(int(table["n"]), keep, sessions={session})
         self._runs.submit(self._work, run, dict(table))
         return run

@@ -24,6 +24,7 @@ PAGES = {
     "results": "5 · Results",
 }
 DATABASE, MODELS = "SEQDIFF_WORKBENCH_DATABASE", "SEQDIFF_WORKBENCH_MODELS"
+LINK = re.compile(r"(?<=:)(?=//)|(?<=www)(?=\.)|(?<=@)", re.IGNORECASE)  # where what looks like an address is broken
 SPECIAL = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~:$&@/\"'=^])")
 
 
@@ -128,8 +129,11 @@ def with_model(made: Draft) -> Draft:
 
 
 def plain(text: str) -> str:
-    """Text for places that read Markdown, so that it is shown as it is."""
-    return SPECIAL.sub(r"\\\1", " ".join(text.split()))
+    """Text for places that read Markdown, so that it is shown as it is.
+
+    An address gets a word joiner, which is not seen: it would be made a link even so.
+    """
+    return SPECIAL.sub(r"\\\1", LINK.sub("\u2060", " ".join(text.split())))
 
 
 def trouble(title: str, text: str) -> None:

@@ -196,7 +196,8 @@ def test_a_run_that_waits_or_runs_is_shown_after_a_reload(bench, monkeypatch):
 
 
 def test_what_a_person_types_is_never_markup():
-    assert plain("![a](http://b.c) <b>:red[x]</b> $y$") == r"\!\[a\]\(http\:\/\/b\.c\) \<b\>\:red\[x\]\<\/b\> \$y\$"
+    assert plain("![a](b) <b>:red[x]</b> $y$") == r"\!\[a\]\(b\) \<b\>\:red\[x\]\<\/b\> \$y\$"
+    assert all("\u2060" in plain(address) for address in ("http://b.c", "www.b.c", "a@b.c"))
     folder = Path(session.__file__).parent
     source = "".join(path.read_text() for path in folder.rglob("*.py"))
     assert not re.search(r"unsafe_allow_html|st\.html|components\.|iframe|LinkColumn", source)

@@ -8,7 +8,7 @@ import streamlit as st
 
 from apps.workbench.words import NAMES, SHOWN
 
-OURS, THEIRS = "#0072B2", "#E69F00"  # Okabe and Ito (2008)
+OURS, THEIRS = "#56B4E9", "#E69F00"  # Okabe and Ito (2008)
 BINS = 20
 
 
@@ -26,7 +26,8 @@ def show(found: list, row: dict, folders: dict[str, Path]) -> None:
     for columns in (names[:3], names[3:]):
         for column, name in zip(st.columns(3), columns, strict=False):
             values = [float(d.metrics[name]) for d in made if d.metrics.get(name) is not None]
-            column.altair_chart(histogram(name, values, known.get(name)), width="stretch")
+            column.markdown(f"**{NAMES[name][0]}**", help=NAMES[name][1])
+            column.altair_chart(histogram(values, known.get(name)), width="stretch")
     _scatter(made, domain)
 
 
@@ -39,7 +40,7 @@ def reference(folder: Path | None, label: str | None) -> dict[str, Any]:
     return {} if sample is None else {name: sample.figures[name] for name in SHOWN["smiles"] if name in sample.figures}
 
 
-def histogram(name: str, values: list[float], known: Any) -> Any:
+def histogram(values: list[float], known: Any) -> Any:
     """Shares by bin, so that sets of different sizes can be compared."""
     import altair as alt
     import numpy as np
@@ -47,28 +48,30 @@ def histogram(name: str, values: list[float], known: Any) -> Any:
 
     sets = {"designs": np.asarray(values)} | ({} if known is None else {"training": np.asarray(known, float)})
     joint = np.concatenate(list(sets.values()))
-    edges = np.histogram_bin_edges(joint[np.isfinite(joint)], BINS)
+    joint = joint[np.isfinite(joint)]
+    edges = np.histogram_bin_edges(joint, BINS)
+    if (joint == joint.round()).all() and np.ptp(joint) <= BINS:
+        edges = np.arange(joint.min(), joint.max() + 2) - 0.5  # counted things: a bin for each number
     rows = []
     for which, numbers in sets.items():
         counts = np.histogram(numbers, edges)[0]
         for low, high, count in zip(edges, edges[1:], counts, strict=False):
             rows.append({"low": low, "high": high, "share": count / max(1, len(numbers)), "set": which})
-    label, hint, _ = NAMES[name]
     color = alt.Color("set:N", scale=alt.Scale(domain=["designs", "training"], range=[OURS, THEIRS]), legend=None)
-    base = alt.Chart(pd.DataFrame(rows), title=alt.TitleParams(label, subtitle=hint)).encode(
+    base = alt.Chart(pd.DataFrame(rows)).encode(
         x=alt.X("low:Q", title=None), x2="high:Q", y=alt.Y("share:Q", title=None, axis=alt.Axis(format="%")), color=color
     )
     bars = base.transform_filter("datum.set == 'designs'").mark_rect(opacity=0.75)
     bars = bars.encode(y2=alt.datum(0))
     line = base.transform_filter("datum.set == 'training'").mark_line(interpolate="step-after", strokeWidth=2).encode()
-    return alt.layer(bars, line).properties(height=180)
+    return alt.layer(bars, line).properties(height=200)
 
 
 def _scatter(made: list, domain: str) -> None:
     import altair as alt
     import pandas as pd
 
-    st.subheader("Two figures against each other")
+    st.subheader("Two figures against each other", anchor=False)
     row = st.container(horizontal=True)
     names = list(SHOWN[domain])
     x = row.selectbox("Across", names, 0, format_func=lambda name: NAMES[name][0], key="across", width=160)

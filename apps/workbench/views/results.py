@@ -35,7 +35,7 @@ def show(services: Services) -> None:
         )
         return
     found, marks = services.store.results(run), services.store.marks(run)
-    st.header(session.plain(row["title"]) or "Results")
+    st.header(session.plain(row["title"]) or "Results", anchor=False)
     _counts(row, found)
     if not found:
         if row["state"] in ("queued", "running"):
@@ -94,7 +94,7 @@ def _table(kept: list, marks: dict, domain: str) -> Any:
         st.info("No design passes this filter. Widen it, or switch it off.", icon=":material/lightbulb:")
         return None
     column = st.column_config
-    rows, config = [], {"#": column.NumberColumn("#", width="small", pinned=True)}
+    rows, config = [], {"#": column.NumberColumn("#", width=50, pinned=True)}
     for design in kept:
         star, note = marks.get(design.index, (False, ""))
         line: dict[str, Any] = {"#": design.index + 1, "★": "★" if star else ""}
@@ -107,13 +107,14 @@ def _table(kept: list, marks: dict, domain: str) -> Any:
     for name in SHOWN[domain]:
         label, hint, decimals = NAMES[name]
         config[name] = column.NumberColumn(label, help=hint, format=f"%.{decimals}f", width="small")
-    config |= {"★": column.TextColumn("★", width="small"), "sequence": column.TextColumn("Sequence", width="medium")}
-    config |= {"picture": column.ImageColumn("Picture", width="small"), "note": column.TextColumn("Note")}
+    config |= {"★": column.TextColumn("★", width=40), "sequence": column.TextColumn("Sequence", width="medium")}
+    config |= {"picture": column.ImageColumn("Picture", width=130), "note": column.TextColumn("Note")}
     picked = st.dataframe(
         pd.DataFrame(rows),
         key="table",
         column_config=config,
         hide_index=True,
+        placeholder="–",
         row_height=84 if domain == "smiles" else None,
         height=420,
         on_select="rerun",
@@ -132,7 +133,7 @@ def _one(services: Services, row: dict, design: Any, marks: dict) -> None:
     run = row["id"]
     star, note = marks.get(design.index, (False, ""))
     with st.container(border=True):
-        st.subheader(f"Design {design.index + 1}")
+        st.subheader(f"Design {design.index + 1}", anchor=False)
         left, right = st.columns(2, gap="large")
         with left:
             if row["spec"]["domain"] == "protein":
@@ -200,7 +201,7 @@ def _files(row: dict, found: list, marks: dict) -> None:
         icon=":material/download:",
     )
     if domain == "protein":
-        st.subheader("Logo")
+        st.subheader("Logo", anchor=False)
         st.caption("Tall letters: the designs agree there. The blue bar marks what was pinned.")
         if any(design.valid for design in found):
             st.image(plots.logo(row["id"], len(found), lambda: written(row, found, ".png")), width="stretch")

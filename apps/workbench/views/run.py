@@ -22,10 +22,10 @@ def show(services: Services) -> None:
         session.nothing("There is no run of this address, and no template. Begin on the first page.", "Go to Start", "start")
         return
     if row is not None and row["state"] in ("queued", "running"):
-        st.header(session.plain(row["title"]) or "Run")
+        st.header(session.plain(row["title"]) or "Run", anchor=False)
         _live(services, row["id"])
         return
-    st.header("Run")
+    st.header("Run" if row is not None else "Begin a run", anchor=False)
     if row is not None:
         _ended(row, len(services.store.results(row["id"])))
     if draft is not None:
@@ -40,7 +40,8 @@ def _again(row: dict) -> None:
 
 
 def _begin(services: Services, draft: Draft) -> None:
-    st.subheader("Begin a run")
+    if session.run_id() is not None:
+        st.subheader("Begin another run", anchor=False)
     row = st.container(horizontal=True, vertical_alignment="bottom")
     title = row.text_input("Name", draft.title, key=f"title-{session.edition()}", max_chars=80, width=280)
     n = int(row.number_input("How many designs", 1, MOST, draft.n, key="n", width=160))
@@ -118,7 +119,7 @@ def _denoising(progress: Progress) -> None:
         return
     now, before = frames[-1], frames[-2] if len(frames) > 1 else []
     left = sum(token is None for token in now)
-    st.subheader(f"Design {progress.place + 1}, as it comes into being")
+    st.subheader(f"Design {progress.place + 1}, as it comes into being", anchor=False)
     st.image(pictures.frame(now, before, progress.free))
     st.caption(f"Blue: stays. Dashed: still open, {left} of {sum(progress.free)}. Yellow: new. Orange: revealed just now.")
 
@@ -127,7 +128,7 @@ def _latest(services: Services, run: str) -> None:
     found = services.store.results(run)
     if not found:
         return
-    st.subheader(f"{len(found)} finished so far")
+    st.subheader(f"{len(found)} finished so far", anchor=False)
     smiles = found[-1].certificate is not None and services.store.state(run)["spec"]["domain"] == "smiles"  # type: ignore[index]
     latest = found[-LATEST:]
     if not smiles:

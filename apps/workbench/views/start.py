@@ -22,7 +22,7 @@ STATES = {
 
 
 def show(services: Services) -> None:
-    st.header("Design sequences with holes")
+    st.header("Design sequences with holes", anchor=False)
     st.markdown("You say what stays and what must hold. The model fills the rest, and every design tells how it came about.")
     if not services.domains:
         session.trouble(
@@ -43,7 +43,7 @@ def show(services: Services) -> None:
 
 
 def _examples(domain: str) -> None:
-    st.subheader("Open an example")
+    st.subheader("Open an example", anchor=False)
     for column, (k, example) in zip(st.columns(3), enumerate(EXAMPLES[domain]), strict=True):
         with column.container(border=True, height="stretch"):
             st.markdown(f"**{example.name}**")
@@ -55,7 +55,7 @@ def _examples(domain: str) -> None:
 
 
 def _own(domain: str) -> None:
-    st.subheader("Begin your own")
+    st.subheader("Begin your own", anchor=False)
     st.button("New template", key="new", on_click=session.opening(Draft(domain)), icon=":material/add:")
     given = st.file_uploader(
         "Or open a saved request (.toml or .json)", ["toml", "json"], key="saved", max_upload_size=UPLOAD_MB
@@ -88,7 +88,7 @@ def _checked(table: dict) -> Draft:
 
 
 def _recent(services: Services) -> None:
-    st.subheader("Your recent runs")
+    st.subheader("Your recent runs", anchor=False)
     found = services.store.recent(8)
     if not found:
         st.caption("None yet. Open an example and run it; it is then listed here.")

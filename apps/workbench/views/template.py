@@ -32,7 +32,7 @@ def show(services: Services) -> None:
     if draft is None:
         session.nothing("There is no template yet. Choose an example or begin your own.", "Go to Start", "start")
         return
-    st.header("What stays, what is new?")
+    st.header("What stays, what is new?", anchor=False)
     left, right = st.columns([5, 6], gap="large")
     with left:
         if draft.domain == "smiles":
@@ -187,7 +187,7 @@ def _picture(draft: Draft) -> None:
 
 
 def _ranges(draft: Draft) -> None:
-    st.subheader("Positions")
+    st.subheader("Positions", anchor=False)
     what = "atom" if draft.domain == "smiles" else "residue"
     there = positions(draft.parts, draft.domain)
     left, right = st.columns([5, 6], gap="large")
@@ -203,10 +203,10 @@ def _ranges(draft: Draft) -> None:
 def _range(draft: Draft, what: str, most: int) -> None:
     st.caption(f"Open {what}s that are kept, or keep again what was opened.")
     row = st.container(horizontal=True, vertical_alignment="bottom")
-    first = int(row.number_input(f"From {what}", 1, most, 1, key=_key("first"), width=120))
-    last = int(row.number_input(f"to {what}", 1, most, min(most, 3), key=_key("last"), width=120))
-    low = int(row.number_input("New length, at least", 1, 500, max(1, last - first + 1), key=_key("low"), width=150))
-    high = int(row.number_input("at most", 1, 500, max(low, last - first + 1), key=_key("high"), width=120))
+    first = int(row.number_input(f"From {what}", 1, most, 1, key=_key("first"), width=96))
+    last = int(row.number_input(f"to {what}", 1, most, min(most, 3), key=_key("last"), width=96))
+    low = int(row.number_input("New length, at least", 1, 500, max(1, last - first + 1), key=_key("low"), width=140))
+    high = int(row.number_input("at most", 1, 500, max(low, last - first + 1), key=_key("high"), width=96))
     row = st.container(horizontal=True)
     bad = last < first or high < low
     row.button("Design this range", key="open", on_click=_open, args=(draft, first, last, low, high), disabled=bad)
@@ -226,7 +226,7 @@ def _keep(draft: Draft, first: int, last: int) -> None:
 def _table(draft: Draft) -> None:
     rows = [
         {
-            "": DESIGN if part.designed else KEEP,
+            "part": DESIGN if part.designed else KEEP,
             "sequence": part.text,
             "at least": part.low or None,
             "at most": part.high or None,
@@ -238,8 +238,9 @@ def _table(draft: Draft) -> None:
         rows,
         key=_key("parts"),
         hide_index=True,
+        placeholder="–",
         column_config={
-            "": column.SelectboxColumn("", options=[KEEP, DESIGN], required=True, width="small"),
+            "part": column.SelectboxColumn("part", options=[KEEP, DESIGN], required=True, width="small"),
             "sequence": column.TextColumn("sequence", help="What stays; of a gap what stood there before.", disabled=True),
             "at least": column.NumberColumn("at least", min_value=1, max_value=500, help="Shortest new piece, in tokens."),
             "at most": column.NumberColumn("at most", min_value=1, max_value=500, help="Longest new piece, in tokens."),
@@ -254,7 +255,7 @@ def _table(draft: Draft) -> None:
 
 def _part(row: dict, before: Part) -> Part:
     """A row of the table as a part; a gap where nothing stood stays one."""
-    if row[""] == KEEP and before.text:
+    if row["part"] == KEEP and before.text:
         return Part(before.text)
     size = max(1, len(before.text))
     low = int(row["at least"] or before.low or size)

@@ -17,7 +17,7 @@ def show(services: Services) -> None:
     if draft is None:
         session.nothing("There is no template yet. Choose an example or begin your own.", "Go to Start", "start")
         return
-    st.header("What must hold, what would be nice?")
+    st.header("What must hold, what would be nice?", anchor=False)
     left, right = st.columns(2, gap="large")
     with left:
         _rules(draft)
@@ -35,7 +35,7 @@ def show(services: Services) -> None:
 
 
 def _rules(draft: Draft) -> None:
-    st.subheader("Rules: hold in every design")
+    st.subheader("Rules: hold in every design", anchor=False)
     st.caption("Built into each draw, and checked once more on the finished design.")
     for k, rule in enumerate(draft.rules):
         _line(rule.words, "always holds", "green", f"drop-rule-{k}", draft, "rules", k)
@@ -99,7 +99,7 @@ def _add_rule(draft: Draft, rule: Rule) -> None:
 
 
 def _wishes(draft: Draft) -> None:
-    st.subheader("Wishes: aimed at")
+    st.subheader("Wishes: aimed at", anchor=False)
     st.caption("Each design is chosen from several attempts (particles): more of them come closer, and take longer.")
     for k, wish in enumerate(draft.wishes):
         try:
