@@ -24,7 +24,7 @@ Edge = tuple[int, str, tuple[str, ...]]
 SINGLE = "-/\\"  # bonds that a gap may begin or end with where the drawn bond is single
 
 # A gap by itself: an aromatic atom is in a ring, so that none stands before the gap's first ring label, but for the one that
-# bears it, nor after the last. A ring over two gaps, which takes in drawn bonds, cannot be aromatic.
+# bears it, nor after the last. A ring that goes on outside of the gap takes in drawn bonds, which must not become aromatic.
 _OTHER = r"(?:[^][bcnops0-9%]|\[[0-9]*[A-Z][^]]*\])"  # a token that is neither an aromatic atom nor a ring label
 _AROMATIC, _LABEL = r"(?:[bcnops]|\[[0-9]*[a-z][^]]*\])", r"(?:[0-9]|%[0-9]{2})"
 IN_RINGS = f"{_OTHER}*({_AROMATIC}?[-=#$:~/\\\\]?{_LABEL}(.*{_LABEL})?{_OTHER}*)?"

@@ -20,6 +20,7 @@ from domains.design import Designs, DesignSpec, design, design_batches
 from domains.request import prepare
 from domains.smiles.assembly import IN_RINGS, relabelled
 from domains.smiles.assembly_check import bridged_ring, pieces
+from domains.smiles.data import read_smiles
 from domains.smiles.domain import syntax
 from domains.smiles.fragments import read_fragments
 from domains.smiles.task_names import TASKS
@@ -40,6 +41,7 @@ CYCLOTHIAZIDE = "NS(=O)(=O)c1cc2c(cc1Cl)NC(C1CC3C=CC1C3)NS2(=O)=O"
 ELIGLUSTAT = "CCCCCCCC(=O)N[C@H](CN1CCCC1)[C@H](O)c1ccc2c(c1)OCCO2"
 IMATINIB = "Cc1ccc(NC(=O)c2ccc(CN3CCN(C)CC3)cc2)cc1Nc1nccc(-c2cccnc2)n1"
 ZEARALENONE = "C[C@H]1CCCC(=O)CCC/C=C/c2cc(O)cc(O)c2C(=O)O1"
+ZINC = Path(__file__).parents[3] / "shared" / "data" / "molecules" / "zinc250k.smi.xz"
 AFATINIB = "CN(C)C/C=C/C(=O)Nc1cc2c(Nc3ccc(F)c(Cl)c3)ncnc2cc1O[C@H]1CCOC1"
 
 
@@ -276,8 +278,10 @@ def test_designs_of_a_task_keep_what_was_drawn_and_share_the_templates():
             ".*" if k % 3 else re.escape(part) for k, part in enumerate(GAP.split(item.template or "")) if k % 3 < 2
         )
         assert re.fullmatch(pinned, item.sequence)
-    wished = of_task(*JOINT, model, lengths=(1, 2), templates=2, n=2, seed=3, wishes=["valid"], particles=6)
+    wished = of_task(*JOINT, model, lengths=(1, 2), templates=2, n=2, seed=3, wishes=["valid"], particles=6, temperature=0.8)
     assert wished.designs and all(item.valid for item in wished.designs)
+    assert {item.certificate.text.count("its p(x0 | x_t) at temperature 0.8, position by") for item in wished.designs} == {1}
+    assert not any("temperature" in item.certificate.text for item in made.designs)
 
 
 @pytest.mark.parametrize("more", [{}, {"particles": 3}, {"syntax": False}], ids=str)
@@ -353,20 +357,32 @@ def test_the_syntax_of_a_single_gap_holds_that_aromatic_atoms_are_in_rings():
         assert (accepts(kind, text, fills, True), accepts(kind, text, fills, False)) == (with_syntax, without)
 
 
-def test_linkers_of_real_molecules_have_their_aromatic_atoms_in_rings():
-    """The middle pieces of molecules cut twice are words of the rule."""
-    bond, seen = Chem.MolFromSmarts("[!#1]-;!@[!#1]"), 0
+def pieces_cut_out(smiles: str):
+    """What is left of each piece with one or two ends when one or two single bonds are cut, written from an end."""
+    molecule = Chem.MolFromSmiles(smiles)
+    pairs = molecule.GetSubstructMatches(Chem.MolFromSmarts("[!#1]-;!@[!#1]"))
+    bonds = [molecule.GetBondBetweenAtoms(*pair).GetIdx() for pair in pairs]
+    for cuts in itertools.chain(itertools.combinations(bonds, 1), itertools.combinations(bonds, 2)):
+        cut = Chem.FragmentOnBonds(molecule, cuts, dummyLabels=[(0, 0)] * len(cuts))
+        for piece in Chem.GetMolFrags(cut, asMols=True):
+            ends = [atom.GetIdx() for atom in piece.GetAtoms() if atom.GetAtomicNum() == 0]
+            yield Chem.MolToSmiles(piece, rootedAtAtom=ends[0]).replace("*", "")
+
+
+def test_pieces_of_real_molecules_have_their_aromatic_atoms_in_rings():
     for smiles in (BARICITINIB, CYCLOTHIAZIDE, ELIGLUSTAT, IMATINIB, ZEARALENONE, AFATINIB):
-        molecule = Chem.MolFromSmiles(smiles)
-        bonds = [molecule.GetBondBetweenAtoms(*pair).GetIdx() for pair in molecule.GetSubstructMatches(bond)]
-        for pair in itertools.combinations(bonds, 2):
-            for piece in Chem.GetMolFrags(Chem.FragmentOnBonds(molecule, pair, dummyLabels=[(0, 0)] * 2), asMols=True):
-                ends = [atom.GetIdx() for atom in piece.GetAtoms() if atom.GetAtomicNum() == 0]
-                if len(ends) == 2:
-                    text = Chem.MolToSmiles(piece, rootedAtAtom=ends[0]).replace("*", "")
-                    assert re.fullmatch(IN_RINGS, text), text
-                    seen += "c" in text
-    assert seen > 50
+        texts = list(pieces_cut_out(smiles))
+        assert len(texts) > 5
+        assert not [text for text in texts if not re.fullmatch(IN_RINGS, text)]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not ZINC.is_file(), reason="needs ZINC250k")
+def test_no_piece_of_zinc_is_refused_for_its_aromatic_atoms():
+    """Every 1,000th molecule."""
+    texts = [text for smiles in itertools.islice(read_smiles(ZINC), 0, None, 1000) for text in pieces_cut_out(smiles)]
+    assert len(texts) > 10_000
+    assert not [text for text in texts if not re.fullmatch(IN_RINGS, text)]
 
 
 def test_a_morphed_core_has_a_ring_by_construction():
