@@ -68,7 +68,10 @@ def test_help_loads_nothing_heavy():
         assert command in done.stdout
 
 
-COMMANDS = ("design smiles", "design protein", "evaluate smiles", "evaluate protein", "import esm", "optimise", "train")
+COMMANDS = (
+    "design smiles", "design protein", "design text", "evaluate smiles", "evaluate protein", "evaluate text", "import esm", "optimise",
+    "train",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, "models"])
@@ -263,8 +266,8 @@ def test_a_bad_template_is_marked(cli, model):
     [
         (["--model", "no-such-model"], "seqdiff: model: expected a bundled name"),
         (["--model", "./nowhere"], "got './nowhere'"),
-        (["--model", "MODEL", "--out", "out.pdf"], "ends in .csv, .smi, .sdf, .jsonl, .png; got out.pdf"),
-        (["--model", "MODEL", "--out", "here"], "ends in .csv, .smi, .sdf, .jsonl, .png; got here"),
+        (["--model", "MODEL", "--out", "out.pdf"], "ends in .csv, .smi, .sdf, .jsonl, .png, .html; got out.pdf"),
+        (["--model", "MODEL", "--out", "here"], "ends in .csv, .smi, .sdf, .jsonl, .png, .html; got here"),
         (["--model", "MODEL", "--sampler", "fast"], "sampler: expected one of event-driven"),
         (["--model", "MODEL", "--class", "qm9"], "expected one of the model's classes (zinc, chembl), got 'qm9'"),
         (["--model", "MODEL", "--n", "0"], "n: expected 1 to 100000, got 0"),
