@@ -144,8 +144,9 @@ def language_model(published: dict, causal: bool) -> nn.Module:
         raise ConfigError("model.published: auto_map names code that would come with the model; none is run")
     try:
         config = AutoConfig.for_model(**published)
-        auto = AutoModelForCausalLM if causal else AutoModelForMaskedLM
-        return auto.from_config(config, attn_implementation="sdpa", trust_remote_code=False)
+        if causal:  # its mask is ours, and one that this attention reads
+            return AutoModelForCausalLM.from_config(config, attn_implementation="sdpa", trust_remote_code=False)
+        return AutoModelForMaskedLM.from_config(config, trust_remote_code=False)
     except (TypeError, ValueError, AttributeError, RuntimeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ConfigError(

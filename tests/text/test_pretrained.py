@@ -6,7 +6,7 @@ import sys
 
 import pytest
 import torch
-from pretrained_files import SENTENCES, bert, llada, llama, qwen, roberta
+from pretrained_files import SENTENCES, bert, llada, llama, qwen, roberta, word_pieces
 from safetensors.torch import load_file, save_file
 
 from domains.design import design
@@ -17,6 +17,14 @@ from seqdiff.errors import CheckpointError, ConfigError, SeqdiffError
 
 pytest.importorskip("transformers")
 KINDS = {"bert": (bert, "masked"), "roberta": (roberta, "masked"), "llama": (llama, "llada"), "qwen": (qwen, "dream")}
+
+SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48}
+OTHERS = {  # heads, positions and attention of other makes
+    "DistilBert": {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 48},
+    "Electra": SMALL | {"embedding_size": 16},
+    "DebertaV2": SMALL,
+    "MPNet": SMALL,
+}
 
 
 @pytest.fixture(scope="module")
@@ -297,3 +305,24 @@ def test_a_model_is_trained_further_with_the_spindle(rank, imported, tmp_path):
     assert told[1] < (0.8 if rank else 0.6) * told[0]
     assert after.system.clock["kind"] == "spindle" and after.length_counts["all"][rows.shape[1]] > 0
     assert "all" not in after.label_names and torch.isfinite(after.network(rows)).all()
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_masked_models_of_other_makes(name, tmp_path):
+    import transformers
+
+    size = word_pieces(tmp_path / name)
+    config = getattr(transformers, f"{name}Config")(vocab_size=size, **OTHERS[name])
+    config.initializer_range = 0.3
+    torch.manual_seed(6)
+    getattr(transformers, f"{name}ForMaskedLM")(config).save_pretrained(tmp_path / name)
+    checkpoint = import_text(str(tmp_path / name), tmp_path / "out").checkpoint
+    model, _ = theirs(tmp_path / name, "masked")
+    inside = checkpoint.network.config
+    x_t = torch.tensor([[20, 31, checkpoint.network.vocabulary, 44, 52]])
+    ids = torch.tensor([[*inside.before, *(inside.ids[i] for i in x_t[0].tolist()), *inside.after]])
+    with torch.no_grad():
+        wanted = model(input_ids=ids).logits[0, 1:-1, list(inside.ids[:-2])]
+    network = load_checkpoint(tmp_path / "out").network
+    assert torch.allclose(network(x_t)[0], wanted, atol=1e-4)
+    assert torch.allclose(network(x_t, positions=torch.tensor([[3, 0]]))[0], wanted[[3, 0]], atol=1e-4)

@@ -172,7 +172,8 @@ def _model(path: Path, published: dict, read_as: str) -> Any:
                 tensors |= load_file(file)
             where = {"pretrained_model_name_or_path": None, "state_dict": llada.renamed(tensors)}
             auto = LlamaForCausalLM
-        how: dict[str, Any] = {"dtype": "auto", "attn_implementation": "sdpa", "output_loading_info": True}
+        how: dict[str, Any] = {"dtype": "auto", "output_loading_info": True}
+        how |= {"attn_implementation": "sdpa"} if read_as != "masked" else {}
         safe: dict[str, Any] = {"use_safetensors": True, "local_files_only": True, "trust_remote_code": False}
         model, loaded = auto.from_pretrained(**where, config=config, **how, **safe)
     except (OSError, ValueError, RuntimeError, TypeError, KeyError, SafetensorError) as error:
