@@ -44,7 +44,8 @@ Samples = Annotated[int, typer.Option("--n", help="Samples of each class.")]
 Seed = Annotated[int | None, typer.Option(help="Of all noise; the same seed gives the same designs.", show_default="0")]
 Steps = Annotated[int | None, typer.Option(help="T, steps of the reverse process.", show_default="128")]
 SamplerName = Annotated[
-    str | None, typer.Option("--sampler", help="remasking, …; see docs/samplers.md.", show_default="event-driven")
+    str | None,
+    typer.Option("--sampler", help="remasking, …; see docs/samplers.md.", show_default="event-driven or the model's own"),
 ]
 Model = Annotated[str | None, typer.Option(help="Bundled name, or path of a checkpoint folder (with a slash).")]
 Class = Annotated[str | None, typer.Option("--class", help="Class of the model to draw from, such as zinc or chembl.")]
