@@ -70,7 +70,7 @@ class Draft:
             "particles": self.particles if self.wishes or (self.particles or 1) > 1 else None,
         }
         given = {name: value for name, value in asked.items() if value is not None and value != []}
-        return {**syntax, **self.more, "batch_size": BATCH, **given}
+        return {"domain": self.domain, **given, **syntax, **self.more, "batch_size": BATCH}
 
     @classmethod
     def of(cls, table: dict[str, Any], title: str = "", parent: str | None = None) -> "Draft":

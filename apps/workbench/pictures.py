@@ -12,7 +12,7 @@ from apps.workbench.parts import Part
 # They are the same in light and dark: a molecule stands on white paper, a token in a box of its own colour.
 INK, FAINT, PAPER = "#1f2933", "#7b8794", "#ffffff"
 FILL = {"kept": "#b0dcf5", "new": "#fff1cf", "now": "#e69f00"}
-CELL, LINE, ACROSS = 22, 46, 50
+CELL, LINE, ACROSS, HALF = 22, 46, 50, 25  # pixels; boxes across a page and half a page
 
 
 def data_uri(svg: str) -> str:
@@ -20,14 +20,14 @@ def data_uri(svg: str) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
 
 
-def cells(row: list[tuple[str, str]], numbers: list[int | None] | None = None) -> str:
+def cells(row: list[tuple[str, str]], numbers: list[int | None] | None = None, across: int = ACROSS) -> str:
     """A row of tokens as boxes; each is (text, kind), kind one of kept, new, now, hole. Every tenth number is written."""
     numbers = [*range(1, len(row) + 1)] if numbers is None else numbers
     widths = [max(1, len(text)) for text, _ in row]
     out, x, y, widest = [], 0.0, 0, 1.0
     for (text, kind), width, place in zip(row, widths, numbers, strict=True):
         box = CELL * (1 + 0.45 * (width - 1))
-        if x + box > CELL * ACROSS:
+        if x + box > CELL * across:
             x, y = 0.0, y + LINE
         fill = FILL.get(kind, "none")
         dashed = f'stroke="{FAINT}" stroke-dasharray="2 3" ' if kind == "hole" else ""
@@ -66,7 +66,7 @@ def track(parts: tuple[Part, ...]) -> str:
                 place += letter.isalpha()
                 row.append((letter, "kept"))
                 numbers.append(place if letter.isalpha() else None)
-    return cells(row, numbers)
+    return cells(row, numbers, HALF)
 
 
 def frame(tokens: list[str | None], before: list[str | None], free: list[bool]) -> str:
@@ -85,7 +85,7 @@ def frame(tokens: list[str | None], before: list[str | None], free: list[bool]) 
 def sequence(letters: str, pinned: tuple[int, ...]) -> str:
     """A finished protein: what was kept tinted, what was designed underlined."""
     kept = set(pinned)
-    return cells([(letter, "kept" if i in kept else "new") for i, letter in enumerate(letters)])
+    return cells([(letter, "kept" if i in kept else "new") for i, letter in enumerate(letters)], across=HALF)
 
 
 def template(parts: tuple[Part, ...], numbers: bool = True) -> str | None:

@@ -158,7 +158,7 @@ def test_files_hold_what_the_engine_made(bench):
     valid = [item for item in found if item.valid]
     assert valid, "the tiny model drew no molecule: take another seed"
     assert results.written(row, found, ".sdf").count(b"$$$$") == len(valid)
-    assert results.written(row, found, ".html").startswith(b"<!DOCTYPE html>")
+    assert results.written(row, found, ".html").startswith(b"<!doctype html>")
     assert results.written(row, found, ".png").startswith(b"\x89PNG")
     told = json.loads(results.document(row, found))
     assert told["summary"] == made.summary

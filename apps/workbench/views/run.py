@@ -56,12 +56,10 @@ def _begin(services: Services, draft: Draft) -> None:
     feasibility(services, draft)
     found = services.runner.check(draft.table())
     bad = found.done() and bool(found.result().trouble)
-    st.button("Start", key="start-run", on_click=start, args=(services, draft, keep), type="primary", disabled=bad)
-
-
-def start(services: Services, draft: Draft, keep: bool = False) -> None:
-    run = services.runner.submit(draft.table(), draft.title, draft.parent, session.session_id(), keep)
-    session.go("run", run)
+    if st.button("Start", key="start-run", type="primary", disabled=bad):  # no callback: it would know older entries
+        run = services.runner.submit(draft.table(), draft.title, draft.parent, session.session_id(), keep)
+        session.go("run", run)
+        st.rerun()
 
 
 def _ended(row: dict, found: int) -> None:

@@ -88,7 +88,9 @@ def _fragments(draft: Draft) -> None:
     if real:
         names = [f"{k} · {unit.group()}" for k, unit in enumerate(real, 1)]
         chosen = row.selectbox("Atom", names, key=_key("atom"), width=160)
-        row.button("Add a point", key="add-point", on_click=_add_point, args=(draft, real[names.index(chosen)].end()))
+        if row.button("Add a point", key="add-point"):
+            _add_point(draft, real[names.index(chosen)].end())
+            st.rerun()
 
 
 def _add_point(draft: Draft, end: int) -> None:
@@ -140,11 +142,9 @@ def _file(draft: Draft) -> None:
     except SeqdiffError as error:
         session.trouble("This range cannot be taken.", str(error))
         return
-    st.button("Use it as the template", key="use-file", on_click=_use, args=(draft, made.template), type="primary")
-
-
-def _use(draft: Draft, text: str) -> None:
-    session.put(replace(draft, parts=parts_of(text)))
+    if st.button("Use it as the template", key="use-file", type="primary"):
+        session.put(replace(draft, parts=parts_of(made.template)))
+        st.rerun()
 
 
 def _text(draft: Draft) -> None:
@@ -209,18 +209,14 @@ def _range(draft: Draft, what: str, most: int) -> None:
     high = int(row.number_input("at most", 1, 500, max(low, last - first + 1), key=_key("high"), width=96))
     row = st.container(horizontal=True)
     bad = last < first or high < low
-    row.button("Design this range", key="open", on_click=_open, args=(draft, first, last, low, high), disabled=bad)
-    row.button("Keep it as it was", key="keep", on_click=_keep, args=(draft, first, last), disabled=last < first)
+    if row.button("Design this range", key="open", disabled=bad):  # no callback: it would know older entries
+        session.put(replace(draft, parts=edits.opened(draft.parts, first, last, low, high, draft.domain)))
+        st.rerun()
+    if row.button("Keep it as it was", key="keep", disabled=last < first):
+        session.put(replace(draft, parts=edits.kept(draft.parts, first, last, draft.domain)))
+        st.rerun()
     if bad:
         st.caption("The first number of a range is not to be larger than the second.")
-
-
-def _open(draft: Draft, first: int, last: int, low: int, high: int) -> None:
-    session.put(replace(draft, parts=edits.opened(draft.parts, first, last, low, high, draft.domain)))
-
-
-def _keep(draft: Draft, first: int, last: int) -> None:
-    session.put(replace(draft, parts=edits.kept(draft.parts, first, last, draft.domain)))
 
 
 def _table(draft: Draft) -> None:

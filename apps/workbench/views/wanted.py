@@ -88,11 +88,9 @@ def _new_rule(draft: Draft) -> None:
     if swapped:
         st.caption("“At least” is not to be larger than “at most”.")
     rule = Rule(kind, values, region)
-    st.button("Add this rule", key="add-rule", on_click=_add_rule, args=(draft, rule), disabled=empty or swapped)
-
-
-def _add_rule(draft: Draft, rule: Rule) -> None:
-    session.put(replace(draft, rules=(*draft.rules, rule)))
+    if st.button("Add this rule", key="add-rule", disabled=empty or swapped):  # no callback: it would know older entries
+        session.put(replace(draft, rules=(*draft.rules, rule)))
+        st.rerun()
 
 
 # ── wishes ──
@@ -157,11 +155,9 @@ def _new_wish(draft: Draft) -> None:
             high = row.number_input("and", value=value + 2 * step, step=step, key=f"wish-high-{name}", width=130)
         text = wish_text(name, how, low, high)
     there = text in draft.wishes
-    st.button("Add this wish", key="add-wish", on_click=_add_wish, args=(draft, text), disabled=there or not text)
-
-
-def _add_wish(draft: Draft, text: str) -> None:
-    session.put(replace(draft, wishes=(*draft.wishes, text)))
+    if st.button("Add this wish", key="add-wish", disabled=there or not text):
+        session.put(replace(draft, wishes=(*draft.wishes, text)))
+        st.rerun()
 
 
 # ── can it be had? ──
