@@ -87,6 +87,7 @@ def test_what_is_drawn_is_the_same_token_by_token(case, dtype, groups, monkeypat
     the_same(answers(told, *rows), expected)
     monkeypatch.setattr(chain_module, "STORED", 20_000)
     the_same(answers(told, *rows), expected)
+    torch.testing.assert_close(told.gradient(rows[0], rows[3]), whole.gradient(rows[0], rows[3]), rtol=1e-5, atol=1e-6)
     none = torch.zeros_like(rows[2])
     assert torch.equal(*told.reveal(rows[0], none, rows[1], rows[3])[1:])
 
@@ -233,7 +234,7 @@ def test_a_request_tells_its_structure_what_rows_may_hold(text, always):
         assert swept
         assert compiled.check(tokens, index).all()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Chain, "_over", lambda self, length: Whole(self._steps, length))
+            patch.setattr(Chain, "_over", lambda self, length: Whole(self._steps, length, []))
             other, mass = structure.draw(p, u, region)
         assert torch.equal(tokens, other)
         torch.testing.assert_close(log_z, mass, rtol=1e-14, atol=1e-12)

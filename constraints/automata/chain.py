@@ -50,7 +50,7 @@ class Chain:
             raise ConditionError(f"chain: expected torch.float32 or torch.float64, got {dtype}")
         self.automaton, self.device, self.dtype = automaton, device, dtype
         self._steps = Steps(automaton, device)
-        self._wholes: dict[int, Whole] = {}  # of the last length
+        self._spare: list[Tensor] = []
         self.told: Lives | None = None
         self._remembered: OrderedDict = OrderedDict()
         self._tree = Tree(self._steps) if automaton.states <= FEW.get(torch.device(device).type, 0) else None
@@ -90,7 +90,7 @@ class Chain:
     @torch.no_grad()
     def gradient(self, p: Tensor, region: Tensor | None = None) -> Tensor:
         """∂ log Z/∂p_i(v), (R, L, V) float64; 0 in rows where nothing is possible."""
-        return self._in_parts("_gradient", p, region=region)[0]
+        return self._untold._in_parts("_gradient", p, region=region)[0]
 
     def marginals(self, p: Tensor, region: Tensor | None = None) -> Tensor:
         """P(x_i = v) under the constrained product = ∂ log Z/∂ log p_i(v), (R, L, V) float64."""
@@ -111,7 +111,7 @@ class Chain:
         R, L = arguments[0].shape[:2]
         over = self._over(L)
         if isinstance(over, Live) and bool((other := self.told.outside(arguments[0], region)).any()):  # type: ignore[union-attr]
-            split = [(self, (~other).nonzero().squeeze(-1)), (self._with(told=None), other.nonzero().squeeze(-1))]
+            split = [(self, (~other).nonzero().squeeze(-1)), (self._untold, other.nonzero().squeeze(-1))]
             found = [
                 chain._in_parts(method, *(x[rows] for x in arguments), region=None if region is None else region[rows])
                 for chain, rows in split
@@ -157,12 +157,17 @@ class Chain:
     def _finer(self) -> "Chain | LogChain":
         if self.dtype == torch.float64:
             return LogChain(self._steps)
-        return self._with(dtype=torch.float64, _tree=None)
+        return self._with(dtype=torch.float64, _tree=None, _spare=[])
+
+    @cached_property
+    def _untold(self) -> "Chain":
+        return self._with(told=None)
 
     def _with(self, **changed) -> "Chain":
         chain = copy(self)
-        chain.__dict__.pop("_finer", None)
-        chain.__dict__.update(changed, _wholes={})
+        for derived in ("_finer", "_untold"):
+            chain.__dict__.pop(derived, None)
+        chain.__dict__.update(changed)
         return chain
 
     # ── sweeps ──
@@ -170,13 +175,7 @@ class Chain:
     def _over(self, length: int) -> Live | Whole:
         """What is swept for rows of this length."""
         live = None if self.told is None else self.told.of(length)
-        if live is not None:
-            return live
-        whole = self._wholes.get(length)
-        if whole is None:
-            whole = Whole(self._steps, length)
-            self._wholes = {length: whole}
-        return whole
+        return Whole(self._steps, length, self._spare) if live is None else live
 
     def _masses(self, p: Tensor, region: Tensor | None) -> Masses:
         return Masses.of(p, self._steps, region, self.dtype, math.gcd(len(p), self._steps.groups(p)))
@@ -202,7 +201,7 @@ class Chain:
         return self._mend("log_mass", sound, (log_mass,), p, region=region)
 
     def _gradient(self, p: Tensor, region: Tensor | None) -> tuple[Tensor, ...]:
-        over = Whole(self._steps, p.shape[1])
+        over = self._over(p.shape[1])
         sweep = over.backward(self._masses(p, region), keep=True)
         by_label, sound = gradient(self._steps, sweep)
         sound &= log_z(over, sweep)[1]

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from constraints.automata.chain_steps import Steps, class_masses
 
+HIGHEST = 1 - 2**-52  # noise: times a sum it stays below the sum
 RESCALE = 4  # positions between two rescalings
 LOWEST = {torch.float32: (-149, -24), torch.float64: (-1074, -53)}  # log₂ of the smallest number, and of the precision
 
@@ -129,9 +130,9 @@ def log_z(steps: Counted, sweep: Sweep) -> tuple[Tensor, Tensor]:
 
 
 def pick(weight: Tensor, u: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """A label ∝ weight (B, D) from noise u (B, 1); u Σ weight, the sum of weights up to the label, and its own: (B, 1) each."""
+    """A label ∝ weight (B, D) from noise u (B, 1); u Σ weight, the weights up to the label and its own: (B, 1) each."""
     cumulative = weight.cumsum(-1, dtype=torch.float64)
-    threshold = u.clamp(max=1 - 2**-52) * cumulative[:, -1:]  # stays below the sum
+    threshold = u * cumulative[:, -1:]
     label = torch.searchsorted(cumulative, threshold, right=True).clamp_(max=weight.shape[1] - 1)
     return label, threshold, cumulative.gather(-1, label), weight.gather(-1, label)
 

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from constraints.automata.chain_steps import Bags, Steps, class_masses
-from constraints.automata.chain_sweep import RESCALE, Masses, Sweep, left_of, pick, power
+from constraints.automata.chain_sweep import HIGHEST, RESCALE, Masses, Sweep, left_of, pick, power
 
 STEP = 2**14  # what a stage costs besides its sums, in numbers summed
 WORTH = 0.7  # of the cost of all states, below which live ones are swept
@@ -146,7 +146,7 @@ class Live:
         _, H, _, W = m.shape
         b = torch.arange(H * W, device=m.device)
         group, within = (b // W).unsqueeze(-1), (b % W).unsqueeze(-1)
-        state, noise = torch.zeros_like(b), u[:, : self.end(upto)].clone()
+        state, noise = torch.zeros_like(b), u[:, : self.end(upto)].clamp(max=HIGHEST)
         labels, open_at, drawn = torch.empty_like(noise, dtype=torch.int64), [], []
         for stage, after in zip(self.stages[:upto], sweep.beta[1:], strict=False):
             i = stage.first
@@ -180,7 +180,7 @@ class Lives:
         for length in sorted(set(lengths)):
             rows = [k for k, other in enumerate(lengths) if other == length]
             here = None if region is None else region[rows, :length]
-            mass = class_masses(allowed[rows, :length].double(), classes, K, here)
+            mass = class_masses(allowed[rows, :length].to(classes.device, torch.float64), classes, K, here)
             self._allowed[length] = (mass > 0).any(-1)
 
     def of(self, length: int) -> Live | None:

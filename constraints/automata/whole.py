@@ -7,17 +7,16 @@ import torch
 from torch import Tensor
 
 from constraints.automata.chain_steps import Steps
-from constraints.automata.chain_sweep import Masses, Sweep, accepted, backward, left_of, pick
+from constraints.automata.chain_sweep import HIGHEST, Masses, Sweep, accepted, backward, left_of, pick
 
 
 class Whole:
-    """What `Live` is, with one position a stage and every state live."""
+    """What `Live` is, with one position a stage and every state live; `spare` is where used memory waits for its next use."""
 
-    def __init__(self, steps: Steps, length: int):
-        self._steps, self._length = steps, length
+    def __init__(self, steps: Steps, length: int, spare: list[Tensor]):
+        self._steps, self._length, self._spare = steps, length, spare
         self.states, self.start = steps.states, steps.start
         self.numbers = (length + 1) * (steps.states + 1) + len(steps.pairs)
-        self._spare: list[Tensor] = []
 
     def before(self, position: int) -> int:
         return position
@@ -50,7 +49,7 @@ class Whole:
         row = (group.unsqueeze(-1) * (self.states + 1) * W + within).view(B, 1)  # of (state 0, row b) in a flat β
         state = torch.full((B,), self.start, device=m.device)
         drawn = []
-        for mass, after, u_i in zip(m[:upto].transpose(2, 3), beta[1:], u.T.unsqueeze(-1), strict=False):
+        for mass, after, u_i in zip(m[:upto].transpose(2, 3), beta[1:], u.T.clamp(max=HIGHEST).unsqueeze(-1), strict=False):
             following = self._steps.step.index_select(0, state)
             weight = after.take(torch.add(row, following, alpha=W))
             weight.view(H, W, D).mul_(mass)
