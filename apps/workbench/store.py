@@ -140,7 +140,8 @@ def design_of(table: dict[str, Any]) -> "Design":
     from domains.answer import Design
 
     told = table["certificate"]
-    certificate = Certificate(**{name: tuple(v) if isinstance(v, list) else v for name, v in told.items()})
+    fields: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in told.items()}
+    certificate = Certificate(**fields)
     return Design(**{**table, "pinned_atoms": tuple(table["pinned_atoms"]), "certificate": certificate})
 
 
@@ -154,8 +155,10 @@ def _put(connection: Connection, table: Table, rows: list[dict], values: dict) -
     """Insert, or with the same key write values over; without values what stands is left."""
     insert = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(table).values(rows)
     key = list(table.primary_key.columns)
-    same = {"index_elements": key}
-    connection.execute(insert.on_conflict_do_update(set_=values, **same) if values else insert.on_conflict_do_nothing(**same))
+    if values:
+        connection.execute(insert.on_conflict_do_update(index_elements=key, set_=values))
+    else:
+        connection.execute(insert.on_conflict_do_nothing(index_elements=key))
 
 
 def _durable(connection, _) -> None:

@@ -152,6 +152,7 @@ def test_an_example_from_start_to_file(tab, domain, tmp_path):
     text = "CC{2-4}CC" if domain == "Molecules" else "{8-12}FSLFDKD{8-12}"
     field.fill(text)
     field.press("Control+Enter")
+    tab.wait_for_timeout(2000)  # a click in the middle of a rerun may be lost
     press(tab, "Next: rules and wishes")
 
     sees(tab, "Add a rule")

@@ -100,7 +100,7 @@ def _scatter(made: list, domain: str) -> None:
     picked: Any = st.altair_chart(chart, width="stretch", on_select="rerun", key="scatter")
     box = picked["selection"].get("box") or {}
     if box:
-        inside = table[table["x"].between(*box["x"]) & table["y"].between(*box["y"])]
+        inside: Any = table[table["x"].between(*box["x"]) & table["y"].between(*box["y"])]
         st.dataframe(inside.rename(columns={"x": NAMES[x][0], "y": NAMES[y][0]}), hide_index=True)
 
 

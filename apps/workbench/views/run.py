@@ -87,9 +87,13 @@ def _live(services: Services, run: str) -> None:
         st.info("Another process works on this run. This page looks again by itself.", icon=":material/hourglass_top:")
         return
     _numbers(services, run, progress)
-    st.button("Cancel", key="cancel", on_click=services.runner.cancel, args=(run,), icon=":material/stop:")
+    st.button("Cancel", key="cancel", on_click=_cancel, args=(services, run), icon=":material/stop:")
     _denoising(progress)
     _latest(services, run)
+
+
+def _cancel(services: Services, run: str) -> None:
+    services.runner.cancel(run)
 
 
 def _numbers(services: Services, run: str, progress: Progress) -> None:

@@ -148,15 +148,26 @@ def _file(draft: Draft) -> None:
 
 
 def _text(draft: Draft) -> None:
-    text = st.text_area(
-        "Template", text_of(draft.parts), key=_key("text"), max_chars=LONGEST, height=120, help=HELP[draft.domain]
+    key = _key("text")
+    st.text_area(
+        "Template",
+        text_of(draft.parts),
+        key=key,
+        max_chars=LONGEST,
+        height=120,
+        help=HELP[draft.domain],
+        on_change=_typed,
+        args=(key,),
     )
-    if text != text_of(draft.parts):
-        cleaned = _letters(text) if draft.domain == "protein" else text.strip()
-        session.put(replace(draft, parts=parts_of(cleaned)))
-        st.rerun()
     if not draft.parts:
         st.info("Empty: everything is designed freely. Type or paste a sequence to pin it.", icon=":material/lightbulb:")
+
+
+def _typed(key: str) -> None:
+    """A callback, so that what was typed is not lost when the next click leads to another page."""
+    draft, text = session.draft(), str(st.session_state[key])
+    if draft is not None:
+        session.put(replace(draft, parts=parts_of(_letters(text) if draft.domain == "protein" else text.strip())))
 
 
 def _letters(text: str) -> str:
