@@ -4,10 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 SCAFFOLD := CC(=O)N{4-9}c1ccc(F)cc1
 
-.PHONY: design test lint verify bench clean
+.PHONY: workbench design test lint verify bench clean
 
 design: $(VENV)/.installed  ## new molecules around a pinned scaffold, with the bundled model
 	$(BIN)/seqdiff design smiles "$(SCAFFOLD)" --n 64 --syntax --out designs.csv --out designs.sdf --out designs.png --out designs.html
+
+workbench: $(VENV)/.installed-workbench  ## the design workbench in a browser
+	$(BIN)/seqdiff workbench
 
 test: $(VENV)/.installed-dev  ## all tests
 	$(BIN)/python -m pytest -n 2 -m "not slow"
@@ -25,6 +28,8 @@ verify: $(VENV)/.installed-dev  ## the longer evidence behind docs/results.md; D
 	$(BIN)/python -m benchmarks.pins --data $(DATA) --designs 10000 --syntax
 	$(BIN)/python -m benchmarks.constraints_hold --designs 10000
 	$(BIN)/python -m benchmarks.composition
+	$(BIN)/python -m benchmarks.kill --trials 100
+	$(BIN)/python -m benchmarks.load
 	$(BIN)/seqdiff evaluate smiles --n 1000
 	$(BIN)/seqdiff evaluate smiles --n 1000 --sampler entropy-bounded --temperature 0.7
 
@@ -38,6 +43,10 @@ $(VENV)/bin/python:
 
 $(VENV)/.installed: $(VENV)/bin/python pyproject.toml requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e .
+	touch $@
+
+$(VENV)/.installed-workbench: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e ".[workbench]"
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed

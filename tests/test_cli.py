@@ -69,8 +69,9 @@ def test_help_loads_nothing_heavy():
 
 
 COMMANDS = (
-    "design smiles", "design protein", "design text", "evaluate smiles", "evaluate protein", "evaluate text", "import esm", "optimise",
-    "train",
+    "design smiles", "design protein", "design text", "evaluate smiles", "evaluate protein", "evaluate text", "import esm",
+    "import text",
+    "optimise", "train", "serve", "workbench",
 )  # fmt: skip
 
 

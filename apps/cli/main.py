@@ -6,7 +6,9 @@ from typing import Annotated
 
 import typer
 
+from apps.cli.imports import import_esm, import_text
 from apps.cli.optimise import optimise_smiles
+from apps.cli.services import serve, workbench
 from domains.smiles.task_names import TASKS
 
 
@@ -28,6 +30,8 @@ import_app = typer.Typer(help="Convert published weights, once.", no_args_is_hel
 app.add_typer(design_app, name="design")
 app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(import_app, name="import")
+import_app.command("esm", epilog="Example: seqdiff import esm esm2_t6_8M_UR50D.pt --out models/esm2-8m")(import_esm)
+import_app.command("text", epilog="Example: seqdiff import text ./bert-base-uncased --out models/bert")(import_text)
 app.command("optimise", epilog='Example: seqdiff optimise qed --template "CC(C)C{6-16}" --budget 2000 --out best.smi')(
     optimise_smiles
 )
@@ -259,43 +263,16 @@ def train(
     run(config, out, device, data, max_minutes, init)
 
 
-@import_app.command("esm", epilog="Example: seqdiff import esm esm2_t6_8M_UR50D.pt --out models/esm2-8m")
-def import_esm(
-    file: Annotated[str, typer.Argument(help="A .pt file, a Hugging Face folder, or a published name in torch's cache.")],
-    out: Annotated[Path | None, typer.Option(help="Folder of the model.", show_default="./NAME")] = None,
-    lengths: Annotated[Path | None, typer.Option(help="FASTA whose lengths are counted, for free design.")] = None,
-    check: Annotated[
-        bool | None, typer.Option("--check/--no-check", help="Compare logits with fair-esm's own.", show_default="if installed")
-    ] = None,
-    json: Json = False,
-):
-    """Make a model for design of published ESM weights."""
-    from apps.cli.importing import run
-
-    run(file, out, lengths, check, json)
-
-
-@import_app.command("text", epilog="Example: seqdiff import text ./bert-base-uncased --out models/bert")
-def import_text(
-    folder: Annotated[str, typer.Argument(help="A Hugging Face folder: config.json, model.safetensors, tokenizer.json.")],
-    out: Annotated[Path | None, typer.Option(help="Folder of the model.", show_default="./NAME")] = None,
-    read_as: Annotated[
-        str, typer.Option("--as", help="masked (any masked language model), or llada or dream (Llama's or Qwen2's weights).")
-    ] = "masked",
-    json: Json = False,
-):
-    """Make a model for design of a published language model."""
-    from apps.cli.importing import run_text
-
-    run_text(folder, out, read_as, json)
-
-
 @app.command(epilog="Example: seqdiff models --json")
 def models(json: Json = False):
     """List the bundled models."""
     from apps.cli.models import run
 
     run(json)
+
+
+app.command("serve", epilog="Example: seqdiff serve --port 8000")(serve)
+app.command("workbench", epilog="Example: seqdiff workbench --port 8501")(workbench)
 
 
 def main() -> None:
