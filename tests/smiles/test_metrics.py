@@ -4,9 +4,9 @@ import math
 import numpy as np
 import pytest
 
+from domains.novelty import Known
 from domains.smiles.data import canonical
 from domains.smiles.metrics import LEVELS, Law, Reference, evaluate_set
-from domains.novelty import Known
 from domains.smiles.properties import METRICS
 from seqdiff.errors import CheckpointError, ConfigError
 
