@@ -11,12 +11,12 @@ from constraints.template import Canvas, Template
 from domains.novelty import Known
 from domains.protein.data import BREAK, JOINED, Source, encode_files
 from domains.protein.template import parse_template, without_unknowns
+from domains.sources import read_sources
 from domains.spec import DesignSpec
 from domains.variant import Variant, free
 from seqdiff.alphabet import Alphabet
 from seqdiff.checkpoint import Checkpoint
 from seqdiff.errors import ConfigError
-from seqdiff.training.config import from_table
 from seqdiff.training.data import EncodedData
 
 SUFFIXES = (".csv", ".fasta", ".jsonl", ".png")
@@ -91,17 +91,10 @@ def write(path: Path, designs) -> None:
 
 def encode_training_data(table: dict, base: Path) -> EncodedData:
     """Read the `[data]` table of a training configuration; relative paths are taken from the configuration's folder."""
-    parameters = dict(table)
-    target = parameters.pop("target", None)
-    files = parameters.pop("files", None)
-    if not isinstance(files, list) or not files:
-        raise ConfigError('data.files: expected a list of { path = "…", label = "…" }, got ' + repr(files))
-    sources = [from_table(Source, entry, f"data.files[{i}]") for i, entry in enumerate(files)]
-    sources = [replace(source, path=str((base / source.path).resolve())) for source in sources]
     allowed = {"min_length", "max_length", "held_out_percent"}
-    allowed |= set() if target is not None else {"joined_percent", "shared_words", "half"}
-    if unknown := set(parameters) - allowed:
-        raise ConfigError(f"data.{sorted(unknown)[0]}: unknown key; expected files, {', '.join(sorted(allowed))}")
+    allowed |= set() if "target" in table else {"joined_percent", "shared_words", "half"}
+    sources, parameters = read_sources(table, base, Source, allowed | {"target"})
+    target = parameters.pop("target", None)
     if target is not None:
         from domains.protein.states import encode_states
 

@@ -8,12 +8,11 @@ from domains.novelty import Known
 from domains.smiles.data import Source, encode_files
 from domains.smiles.pins import pinned_atoms, pins_kept
 from domains.smiles.template import parse_template
+from domains.sources import read_sources
 from domains.spec import DesignSpec
 from domains.variant import Variant, free
 from seqdiff.alphabet import Alphabet
 from seqdiff.checkpoint import Checkpoint
-from seqdiff.errors import ConfigError
-from seqdiff.training.config import from_table
 from seqdiff.training.data import EncodedData
 
 SUFFIXES = (".csv", ".smi", ".sdf", ".jsonl", ".png", ".html")
@@ -92,15 +91,9 @@ def encode_training_data(table: dict, base: Path) -> EncodedData:
     `target` names a figure of `properties.METRICS` for a regressor; `alphabet` a model whose tokens are used, so that what
     is trained can guide it.
     """
-    parameters = dict(table)
-    files = parameters.pop("files", None)
-    if not isinstance(files, list) or not files:
-        raise ConfigError('data.files: expected a list of { path = "…", label = "…" }, got ' + repr(files))
-    sources = [from_table(Source, entry, f"data.files[{i}]") for i, entry in enumerate(files)]
-    sources = [Source(str((base / source.path).resolve()), source.label) for source in sources]
-    allowed = {"max_length", "min_count", "held_out_percent", "target", "alphabet"}
-    if unknown := set(parameters) - allowed:
-        raise ConfigError(f"data.{sorted(unknown)[0]}: unknown key; expected files, {', '.join(sorted(allowed))}")
+    sources, parameters = read_sources(
+        table, base, Source, ("max_length", "min_count", "held_out_percent", "target", "alphabet")
+    )
     if "alphabet" in parameters:
         from domains.registry import find_model
 

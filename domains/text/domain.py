@@ -9,6 +9,7 @@ import numpy as np
 from constraints.compilation.assemble import Syntax
 from constraints.template import Canvas, Template
 from domains.novelty import Known
+from domains.sources import read_sources
 from domains.spec import DesignSpec
 from domains.text import lengths, tagging
 from domains.text.constraints import new_word, words
@@ -21,7 +22,6 @@ from domains.variant import Variant
 from seqdiff.alphabet import Alphabet
 from seqdiff.checkpoint import Checkpoint
 from seqdiff.errors import ConfigError, TemplateError
-from seqdiff.training.config import from_table
 from seqdiff.training.data import EncodedData
 
 SUFFIXES = (".txt", ".csv", ".jsonl")
@@ -138,15 +138,9 @@ def write(path: Path, designs) -> None:
 
 def encode_training_data(table: dict, base: Path) -> EncodedData:
     """Read the `[data]` table of a training configuration; relative paths are taken from the configuration's folder."""
-    parameters = dict(table)
-    files = parameters.pop("files", None)
-    if not isinstance(files, list) or not files:
-        raise ConfigError('data.files: expected a list of { path = "…", label = "…" }, got ' + repr(files))
-    sources = [from_table(Source, entry, f"data.files[{i}]") for i, entry in enumerate(files)]
-    sources = [Source(str((base / source.path).resolve()), source.label) for source in sources]
-    allowed = {"tokens", "min_count", "vocabulary", "max_length", "held_out_percent"}
-    if unknown := set(parameters) - allowed:
-        raise ConfigError(f"data.{sorted(unknown)[0]}: unknown key; expected files, {', '.join(sorted(allowed))}")
+    sources, parameters = read_sources(
+        table, base, Source, ("tokens", "min_count", "vocabulary", "max_length", "held_out_percent")
+    )
     if parameters.get("tokens", "").endswith(".json"):
         parameters["tokens"] = str((base / parameters["tokens"]).resolve())
     return encode_files(sources, **parameters)
