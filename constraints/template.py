@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from seqdiff.alphabet import Alphabet
 from seqdiff.draws import categorical
 from seqdiff.errors import ConditionError
 from seqdiff.noise import Stream, uniform
@@ -62,6 +63,11 @@ class Canvas:
     gap: Tensor
     gap_lengths: tuple[int, ...]
     regions: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+    def pins(self, alphabet: Alphabet) -> list[str | None]:
+        """The token that is pinned at each position, None where nothing is."""
+        places = zip(self.tokens.tolist(), self.pinned.tolist(), strict=True)
+        return [alphabet.tokens[i] if pin else None for i, pin in places]
 
 
 @dataclass(frozen=True)

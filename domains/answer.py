@@ -72,3 +72,15 @@ class Designs:
             "valid_and_pins_kept": sum(item.valid and item.pins_kept for item in made),
             "distinct": len({item.canonical for item in made if item.valid}),
         }
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON contract of every front end: designs, spec, timing, complete, the places without a design, and counts."""
+        return {
+            "designs": [item.to_dict() for item in self.designs],
+            "spec": self.spec.to_dict(),
+            "timing": self.timing,
+            "complete": self.complete,
+            "abstained": self.abstained,
+            "lost": self.lost,
+            "summary": self.summary,
+        }

@@ -12,7 +12,6 @@ from apps.api.events import Logs
 from apps.api.models import Models
 from apps.api.passes import Stopped
 from apps.api.store import ATTEMPTS, Store
-from apps.cli.design import document
 from domains.spec import DesignSpec
 from seqdiff.errors import SeqdiffError
 
@@ -118,7 +117,7 @@ class Jobs:
         error = work.future.exception()
         if error is None:
             try:
-                text = json.dumps(document(work.future.result()), allow_nan=False)
+                text = json.dumps(work.future.result().to_dict(), allow_nan=False)
             except ValueError as caught:
                 error = caught
             else:

@@ -18,7 +18,6 @@ from apps.api.errors import Refused, answer
 from apps.api.passes import Stopped
 from apps.api.schema import EXAMPLES, body, constraint_schema, responses, spec_schema
 from apps.api.service import Service
-from apps.cli.design import document
 from domains.answer import Designs
 
 router = APIRouter()
@@ -43,7 +42,7 @@ async def generate(request: Request) -> Response:
     service = service_of(request)
     work = await service.take(await read_object(request))
     found = await finished(request, work)
-    return JSONResponse(document(found), headers={"Server-Timing": server_timing(work)})
+    return JSONResponse(found.to_dict(), headers={"Server-Timing": server_timing(work)})
 
 
 async def finished(request: Request, work: Work) -> Designs:

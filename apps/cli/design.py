@@ -37,7 +37,7 @@ def run(domain: str, given: dict) -> None:
     for path in out:
         get_domain(domain).write(path, answer if path.suffix == ".html" else answer.designs)  # a report is of the whole
     if as_json:
-        json.dump(document(answer), sys.stdout, ensure_ascii=False, allow_nan=False)
+        json.dump(answer.to_dict(), sys.stdout, ensure_ascii=False, allow_nan=False)
         sys.stdout.write("\n")
     else:
         show(answer, Console())
@@ -100,19 +100,6 @@ def with_progress(spec: DesignSpec, console: Console) -> Designs:
     finally:
         if bar.live.is_started:
             bar.stop()
-
-
-def document(answer: Designs) -> dict:
-    """The JSON contract: `designs`, `spec`, `timing`, `complete`, the places without a design, and counts."""
-    return {
-        "designs": [item.to_dict() for item in answer.designs],
-        "spec": answer.spec.to_dict(),
-        "timing": answer.timing,
-        "complete": answer.complete,
-        "abstained": answer.abstained,
-        "lost": answer.lost,
-        "summary": answer.summary,
-    }
 
 
 def show(answer: Designs, console: Console) -> None:

@@ -61,7 +61,7 @@ def finish(tokens: list[str], canvas: Canvas, alphabet: Alphabet, known) -> dict
     from domains.protein.properties import describe
 
     pinned = canvas.pinned.tolist()
-    wanted = [alphabet.tokens[i] if pin else None for i, pin in zip(canvas.tokens.tolist(), pinned, strict=True)]
+    wanted = canvas.pins(alphabet)
     sequence = "".join(tokens)
     found = describe(sequence, 1 + wanted.count(BREAK))
     novel = None if known is None or not found.valid else is_novel(sequence, known)

@@ -58,7 +58,7 @@ def finish(tokens: list[str], canvas: Canvas, alphabet: Alphabet, known) -> dict
     from domains.smiles.properties import describe
 
     pinned = canvas.pinned.tolist()
-    wanted = [alphabet.tokens[i] if pin else None for i, pin in zip(canvas.tokens.tolist(), pinned, strict=True)]
+    wanted = canvas.pins(alphabet)
     molecule = describe("".join(tokens))
     novel = None if known is None or molecule.canonical is None else molecule.canonical not in known
     return {

@@ -101,7 +101,7 @@ def finish(tokens: list[str], canvas: Canvas, alphabet: Alphabet, known) -> dict
         known: the training set as hashes (`load_known`), or None.
     """
     pinned = canvas.pinned.tolist()
-    wanted = [alphabet.tokens[i] if pin else None for i, pin in zip(canvas.tokens.tolist(), pinned, strict=True)]
+    wanted = canvas.pins(alphabet)
     fields, said = parted(tokens)
     text = decode(said, alphabet)
     reason = "" if text else "nothing is said"

@@ -6,7 +6,6 @@ import pytest
 from api_service import LONG, MOLECULE, ended, service, until
 
 from apps.api.models import Models
-from apps.cli.design import document
 from domains.design import DesignSpec, design
 from seqdiff.checkpoint import load_checkpoint
 
@@ -46,7 +45,7 @@ def test_the_same_request_gives_the_same_answer_from_python_the_command_line_and
     answered = client.post("/v1/generate", json=table)
     assert answered.status_code == 200, answered.text
     path = f"{folder}/models/tiny"
-    python = json.loads(json.dumps(document(design(DesignSpec.from_dict(table), checkpoint=load_checkpoint(path)))))
+    python = json.loads(json.dumps(design(DesignSpec.from_dict(table), checkpoint=load_checkpoint(path)).to_dict()))
     same(answered.json(), python)
     options = {name: value for name, value in table.items() if name != "domain"}
     run("smiles", {**options, "model": path, "spec": None, "scorer": None, "out": None, "json": True})

@@ -229,9 +229,7 @@ def written(row: dict, found: list, suffix: str) -> bytes:
 def document(row: dict, found: list) -> str:
     import json
 
-    from apps.cli.design import document
-
-    return json.dumps(document(answer(row, found)), ensure_ascii=False, allow_nan=False, indent=1)
+    return json.dumps(answer(row, found).to_dict(), ensure_ascii=False, allow_nan=False, indent=1)
 
 
 def _elsewhere(row: dict) -> None:
