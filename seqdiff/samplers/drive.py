@@ -157,6 +157,7 @@ def generate_clouds(
     options: DrawOptions | None = None,
     watch: Callable[[State], None] | None = None,
     device: str = "cpu",
+    threshold: float = 0.5,
 ) -> Iterator[Filled]:
     """`generate` with N particles a design (`samplers.particles`).
 
@@ -166,6 +167,7 @@ def generate_clouds(
     Args:
         condition_of: index (B·N,) of the rows of a batch, the particles of one design after another → their Condition.
         batch_size: rows that go through the network together, particles included.
+        threshold: share of N; a cloud whose effective sample size falls below it is resampled, with 0 never.
     """
     options = options or DrawOptions()
     for batch in batches_by_length(canvases, max(1, batch_size // particles)):
@@ -181,9 +183,9 @@ def generate_clouds(
 
         if isinstance(process, Absorbing):
             masks = int((tokens == process.mask).sum(-1).max())
-            loop = reveal_particles(state, process, condition, None if steps >= masks else steps, particles)
+            loop = reveal_particles(state, process, condition, None if steps >= masks else steps, particles, threshold)
         else:
-            loop = chain_particles(state, process, condition, steps, particles)
+            loop = chain_particles(state, process, condition, steps, particles, threshold)
         end = drive(loop, reply)
         outcome = choose(end, particles)
         alive = outcome.row >= 0
