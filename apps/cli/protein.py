@@ -35,7 +35,8 @@ def run(given: dict) -> None:
         for line in resolved.picked if source else ():
             Console(stderr=True).print(line, style="dim", highlight=False, markup=False)
         text = resolved.template
-        held += [resolved.constraint] if resolved.constraint else []
+        if resolved.constraint:  # of like chains it speaks of the first
+            held.append(resolved.constraint if copies == 1 else f"within(chain1, {resolved.constraint})")
     if copies != 1:
         text, ties = like_chains(text or "", copies)
         held += [str(ties)] if ties else []

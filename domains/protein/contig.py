@@ -4,32 +4,39 @@
     5-15/A10-25/30-40/0 B1-100    /0 ends a chain
     … length=60-80                residues in all, chain breaks not counted
     … inpaint_seq=[A165/A170-172] residues of the contig that are designed after all
+    60-80 unindex=[A16-35/A52-71] runs of residues that stand somewhere in the gap, apart, in any order; at most four
     10-40/FSLFDKDG/10-40          letters stand for themselves
     H:100-100B                    any chain name, before a colon; insertion codes after the number
 
     mask 24-35 of chain H         chain H, with these residues designed
-    mask 95-102 of chain H as 8-14; mask 24-34 of chain L; keep chain C
+    mask 95-102 of chain H as 8-14; mask 24-34 of chain L; mask chain D; keep chain C
 
-The second kind takes the chains that it names, whole. Numbers are the author's unless another numbering is asked for.
+The second kind takes the chains that it names, whole. A contig may be written as RFdiffusion's command line has it, with
+brackets, quotes and `contigmap.contigs=`. Numbers are the author's unless another numbering is asked for.
 """
 
 import re
 from dataclasses import dataclass
+from itertools import permutations
 
 from domains.protein.data import BREAK, UNKNOWN
 from domains.protein.structure import Residue, place_of
-from domains.protein.template import marked
+from domains.protein.template import is_selection, marked
 from seqdiff.errors import ConfigError, TemplateError
 
 END = r"-?\d+[A-Z]?"
 MOTIF = re.compile(rf"(?:([A-Za-z]+)|([A-Za-z0-9]+):)({END})(?:-(?:\1(?=.))?({END}))?")
 LENGTHS = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?")
-TOTAL = re.compile(r"\blength\s*=\s*(\d{1,5})(?:\s*-\s*(\d{1,5}))?")
-INPAINT = re.compile(r"\binpaint_seq\s*=\s*\[?([^\]\s]*)\]?")
+TOTAL = re.compile(r"\blength\s*[=:]\s*\[?(\d{1,5})(?:\s*-\s*(\d{1,5}))?\]?")
+INPAINT = re.compile(r"\binpaint_seq\s*[=:]\s*\[?([^\]\s]*)\]?")
+UNINDEX = re.compile(r"\bunindex\s*[=:]\s*\[?([^\]\s]*)\]?")
+AROUND = re.compile(r"""['"]|\bcontigmap\.|\bcontigs?\s*[=:]""")  # what a command line or a table has around a contig
+ANYWHERE = 4  # motifs without a place: their orders are all written out
 CHAIN_BREAK = re.compile(r"(?<=[/,\s])0(?=[,\s/]|$)")
 SELECTION = re.compile(
-    r"(?:mask\s+(?P<ranges>\S+(?:\s*,\s*\S+)*)\s+of\s+chain\s+(?P<chain>\w+)(?:\s+as\s+(?P<low>\d{1,5})(?:-(?P<high>\d{1,5}))?)?"
-    r"|keep\s+chain\s+(?P<kept>\w+))"
+    r"(?:[Mm]ask\s+(?:(?:residues?\s+)?(?P<ranges>\S+(?:\s*,\s*\S+)*)\s+of\s+)?chain\s+(?P<chain>\w+)"
+    r"(?:\s+as\s+(?P<low>\d{1,5})(?:-(?P<high>\d{1,5}))?)?"
+    r"|[Kk]eep\s+chain\s+(?P<kept>\w+))"
 )
 
 
@@ -50,16 +57,18 @@ class Resolved:
 
 def resolve(text: str, residues: list[Residue], numbering: str = "author") -> Resolved:
     """A contig or a selection over a structure, as a template. Raises TemplateError or ConfigError saying what is wrong."""
-    if re.match(r"\s*(mask|keep)\s", text):
+    text = text.replace("–", "-")
+    if is_selection(text):
         return _selection(text, residues, numbering)
-    return _contig(text, residues, numbering)
+    return _contig(AROUND.sub(" ", text).strip(), residues, numbering)
 
 
 def _contig(text: str, residues: list[Residue], numbering: str) -> Resolved:
-    total, inpaint = TOTAL.search(text), INPAINT.search(text)
-    plain = text.strip()
-    for found in (total, inpaint):
+    total, inpaint, unindex = (option.search(text) for option in (TOTAL, INPAINT, UNINDEX))
+    plain = text
+    for found in (total, inpaint, unindex):
         plain = plain.replace(found.group(), " ") if found else plain
+    plain = re.sub(r"[\[\]]", " ", plain)
     free = set()
     if inpaint:
         for piece in re.split(r"[/,]", inpaint[1]):
@@ -92,11 +101,36 @@ def _contig(text: str, residues: list[Residue], numbering: str) -> Resolved:
     if free - used:
         names = ", ".join(" ".join(residues[i].author) for i in sorted(free - used))
         raise TemplateError(f"contig: inpaint_seq names residues that the contig does not take: {names}\n  {text}")
-    constraint = None
+    held = []
     if total:
         low, high = int(total[1]), int(total[2] or total[1])
-        constraint = f"length({low + breaks}..{high + breaks})"
-    return Resolved("".join(out), constraint, tuple(picked))
+        held.append(f"length({low + breaks}..{high + breaks})")
+    if unindex:
+        if gaps != 1:
+            raise TemplateError(
+                f"contig: expected one gap for unindex to place motifs in, as in 60-80 unindex=[…], got {gaps}\n  {text}"
+            )
+        motifs, said = _anywhere(unindex[1], residues, numbering, text)
+        held.append(f"within(gap1, {motifs})")
+        picked += said
+    return Resolved("".join(out), " & ".join(held) or None, tuple(picked))
+
+
+def _anywhere(asked: str, residues: list[Residue], numbering: str, text: str) -> tuple[str, list[str]]:
+    """Motifs that stand apart in any order, as a constraint, and a line on each."""
+    motifs, said = [], []
+    for piece in filter(None, re.split(r"[/,]", asked)):
+        if re.fullmatch(r"[A-Z]+", piece):
+            motifs.append(piece)
+            said.append(f"anywhere: {piece}")
+        else:
+            run = _run(piece, residues, numbering, text)
+            motifs.append("".join(_letter(residues[i], piece) for i in run))
+            said.append(f"anywhere: {piece}: {motifs[-1]}, {_where(residues, run)}")
+    if not 1 <= len(motifs) <= ANYWHERE:
+        raise TemplateError(f"contig: expected one to {ANYWHERE} motifs in unindex, got {len(motifs)}\n  {text}")
+    orders = dict.fromkeys(f".*{'.*'.join(order)}.*" for order in permutations(motifs))
+    return f'regex("{"|".join(orders)}")', said
 
 
 def _run(segment: str, residues: list[Residue], numbering: str, text: str) -> list[int]:
@@ -165,7 +199,7 @@ def _selection(text: str, residues: list[Residue], numbering: str) -> Resolved:
     for clause in filter(None, (part.strip() for part in text.split(";"))):
         found = SELECTION.fullmatch(clause)
         if found is None:
-            expected = "'mask 24-35 of chain H', 'mask 24-35 of chain H as 8-14' or 'keep chain L'"
+            expected = "'mask 24-35 of chain H', 'mask 24-35 of chain H as 8-14', 'mask chain H' or 'keep chain L'"
             raise TemplateError(f"selection: expected {expected}, got {clause!r}")
         chain = found["chain"] or found["kept"]
         there = [i for i, r in enumerate(residues) if (r.number(numbering) or ("",))[0] == chain]
@@ -173,6 +207,8 @@ def _selection(text: str, residues: list[Residue], numbering: str) -> Resolved:
             place_of(residues, chain, "", numbering)
         chains.add(residues[there[0]].author[0])
         ranges = re.split(r"\s*,\s*", found["ranges"]) if found["ranges"] else []
+        if found["chain"] and not ranges:
+            ranges = ["-".join(number[1] for i in (there[0], there[-1]) if (number := residues[i].number(numbering)))]
         if found["low"] and len(ranges) != 1:
             raise TemplateError(f"selection: 'as' gives one range its length; write a clause for each of {', '.join(ranges)}")
         for piece in ranges:

@@ -3,8 +3,9 @@
     {10-40}FSLFDKDGDGTITTKELGTV{10-40}      a motif between two gaps of 10 to 40 residues
     MKV____LAW{3}GHT/{60}                   four positions, three more, and a second chain of 60
 
-A gap is `{n}` or `{a-b}` residues; `_` or `<mask>` is one position, and a run of them one gap. It holds neither X nor a chain
-break. The first gap is the region gap1 of constraints, the first chain the region chain1. Spaces and line breaks mean nothing.
+A gap is `{n}` or `{a-b}` residues; `_`, `<mask>` or `[MASK]` is one position, and a run of them one gap. It holds neither X
+nor a chain break. The first gap is the region gap1 of constraints, the first chain the region chain1. Spaces and line breaks
+mean nothing.
 
 A contig of lengths and letters is a template too: `10-40,FSLFDKDG,10-40`. One that names residues (A163-181) is first
 turned into a template with the file that it speaks of: `domains.protein.contig`.
@@ -20,7 +21,7 @@ from seqdiff.alphabet import Alphabet
 from seqdiff.errors import TemplateError
 
 PIECE = re.compile(
-    r"(?P<space>\s+)|(?P<holes>(?:_|<mask>)(?:\s*(?:_|<mask>))*)|(?P<gap>\{\s*(\d{1,5})\s*(?:-\s*(\d{1,5})\s*)?\})|(?P<letter>[A-Za-z])|(?P<break>/)"
+    r"(?P<space>\s+)|(?P<holes>(?:_|<mask>|\[MASK\])(?:\s*(?:_|<mask>|\[MASK\]))*)|(?P<gap>\{\s*(\d{1,5})\s*(?:-\s*(\d{1,5})\s*)?\})|(?P<letter>[A-Za-z])|(?P<break>/)"
 )
 MAX_CHARACTERS = 20_000
 
@@ -42,7 +43,8 @@ def parse_template(text: str, alphabet: Alphabet) -> Template:
     while start < len(text):
         match = PIECE.match(text, start)
         if match is None:
-            what = "expected a gap such as {5} or {4-9}" if text[start] == "{" else f"{text[start]!r} is no amino acid"
+            what = {"{": "expected a gap such as {5} or {4-9}", ":": "':' is no amino acid; chains are parted by /"}
+            what = what.get(text[start], f"{text[start]!r} is no amino acid; write _ to have a residue designed")
             raise marked(text, start, start + 1, what)
         start = match.end()
         if match["space"]:
@@ -56,7 +58,7 @@ def parse_template(text: str, alphabet: Alphabet) -> Template:
             first = len(parts)
             continue
         if match["holes"]:
-            number = len(re.findall("_|<mask>", match["holes"]))
+            number = len(re.findall(r"_|<mask>|\[MASK\]", match["holes"]))
             parts.append(Gap(number, number))
         elif match["gap"]:
             parts.append(_gap(text, match))
@@ -81,8 +83,13 @@ def without_unknowns(template: Template, alphabet: Alphabet, breaks: bool = Fals
 
 
 def is_contig(text: str) -> bool:
-    """Whether lengths stand outside of braces: a contig or a selection, to be resolved first."""
-    return "{" not in text and re.search(r"[\d,]", text) is not None
+    """Whether lengths stand outside of braces, or a selection: to be resolved first."""
+    return is_selection(text) or ("{" not in text and re.search(r"[\d,]", text) is not None)
+
+
+def is_selection(text: str) -> bool:
+    """Whether it begins as "mask 24-35 of chain H" or "keep chain L" do."""
+    return re.match(r"\s*([Mm]ask|[Kk]eep)\s", text) is not None
 
 
 def _gap(text: str, match: re.Match) -> Gap:

@@ -45,3 +45,18 @@ def test_a_profile_bends_designs_to_its_alignment(cli, tmp_path):
     assert near >= 9  # of 12; without the profile one in twenty
     status, _, err = cli("_____", *words[1:], "--profile", "a.a3m")
     assert status == 2 and "it has 4 positions, the design 5" in err
+
+
+def test_motifs_without_a_place_and_like_chains(cli, tmp_path):
+    """Two runs of residues somewhere in a chain, in any order; its length is that of each of two like chains."""
+    pdb(tmp_path / "a.pdb")
+    contig = "'contigmap.contigs=[8-12]' unindex=[H99-100A/L0-1] contigmap.length=10-11"
+    words = ("--source", "a.pdb", "--model", "protein-random", "--n", "16", "--copies", "2", "--json")
+    status, out, err = cli(contig, *words)
+    assert status == 0 and "anywhere: H99-100A: ACD, author H 99–100A" in err, err
+    orders = set()
+    for item in json.loads(out)["designs"]:
+        chain, other = item["sequence"].split("/")
+        assert chain == other and len(chain) in (10, 11) and "ACD" in chain.replace("KE", "  ") and "KE" in chain
+        orders.add(chain.index("ACD") < chain.rindex("KE"))
+    assert orders == {True, False}

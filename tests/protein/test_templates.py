@@ -21,6 +21,7 @@ def parts(text):
     [
         ("MK{4-9}LA", ["MK", Gap(4, 9), "LA"]),
         ("M__K_ _<mask>L", ["M", Gap(2, 2), "K", Gap(3, 3), "L"]),
+        ("MK[MASK][MASK]_LA", ["MK", Gap(3, 3), "LA"]),
         ("M__{2-3}_", ["M", Gap(2, 2), Gap(2, 3), Gap(1, 1)]),
         ("{5}/MK{3}", [Gap(5, 5), "/", "MK", Gap(3, 3)]),
         ("MK\nLA{2}\n", ["MKLA", Gap(2, 2)]),
@@ -49,7 +50,8 @@ def test_no_gap_holds_an_unknown_residue_or_a_chain_break():
         ("MKX{3}", "template, character 3: X is an unknown residue; write _"),
         ("MkL{3}", "template, character 2: lower case means an insertion in alignments; write K"),
         ("MJL{3}", "template, character 2: 'J' is none of the twenty amino acids"),
-        ("MK*{3}", "template, character 3: '*' is no amino acid"),
+        ("MK*{3}", "template, character 3: '*' is no amino acid; write _"),
+        ("{9}:{9}", "template, character 4: ':' is no amino acid; chains are parted by /"),
         ("MK{3", "template, character 3: expected a gap such as"),
         ("MK{4-3}", "template, character 3: the gap's range is empty: 4 is more than 3"),
         ("{0}", "the gap has no room"),
@@ -91,6 +93,10 @@ def residues(request, tmp_path):
         ("H100A/2-3/0 L0-1 length=8-9", "D{2-3}/KE", "length(9..10)"),
         ("5-15/H105-106/30-40/0 L-1-1", "{5-15}WM{30-40}/GKE", None),
         ("2,H99-101,2 length=9-9 inpaint_seq=[H100A-100B/H99]", "{2}_C__Y{2}", "length(9..9)"),
+        ("'contigmap.contigs=[2/H99-100/2]' contigmap.length=6-6", "{2}AC{2}", "length(6..6)"),
+        ("contig: 2-4,/0,L0-1 length: 5-6", "{2-4}/KE", "length(6..7)"),
+        ("2–4/H99–100", "{2-4}AC", None),
+        ("20-30 unindex=[H99-100/L-1-1]", "{20-30}", 'within(gap1, regex(".*AC.*GKE.*|.*GKE.*AC.*"))'),
     ],
 )
 def test_contigs_take_the_residues_that_are_meant(residues, contig, template, constraint):
@@ -114,6 +120,9 @@ def test_other_numberings_and_what_is_said_of_them(tmp_path):
         ("3/H98-100/3", "chain H has no residue 98"),
         ("3/H101-99/3", "H101-99 ends before it begins"),
         ("3/Q1-2/3", "there is no chain 'Q'"),
+        ("2/0 20 unindex=W", "expected one gap for unindex to place motifs in, as in 60-80 unindex=[…], got 2"),
+        ("20 unindex=W/C/K/MM/Y", "expected one to 4 motifs in unindex, got 5"),
+        ("20 unindex=[H99-106]", "residues are missing"),
         ("3/H99-100/3 inpaint_seq=[H105]", "inpaint_seq names residues that the contig does not take: H 105"),
     ],
 )
@@ -131,6 +140,9 @@ def test_contigs_that_cannot_be(residues, contig, message):
         ("mask 100A-105 of chain H as 4; mask 0 of chain L", "AC{4}M/G_E"),
         ("keep chain L; mask 101-105 of chain H as 5", "ACDG{5}M/GKE"),
         ("mask -1-0, 1 of chain L", "___"),
+        ("Mask residues -1-0 of chain L", "__E"),
+        ("mask chain L", "___"),
+        ("mask chain H as 20-30; keep chain L", "{20-30}/GKE"),
     ],
 )
 def test_selections_pin_the_rest_of_the_chains_they_name(residues, selection, template):
@@ -146,6 +158,7 @@ def test_selections_pin_the_rest_of_the_chains_they_name(residues, selection, te
         ("mask 0 of chain L; mask 0-1 of chain L", "two masks of chain L overlap at author L 0–0"),
         ("mask 0,1 of chain L as 3", "'as' gives one range its length"),
         ("keep chain L", "nothing is masked"),
+        ("mask chain H", "chain H is broken between 101 and 105"),
         ("mask loop of chain L", "expected residues such as 24-35 or 100A, got 'loop'"),
         ("mask 3 in chain L", "selection: expected 'mask 24-35 of chain H'"),
         ("mask 3 of chain Q", "there is no chain 'Q'"),
