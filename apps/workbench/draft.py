@@ -83,7 +83,7 @@ class Draft:
         return cls(
             table.get("domain", "smiles"),
             title,
-            () if task else parts_of(text),
+            () if task else parts_of(text, table.get("domain", "")),
             task,
             text if task else "",
             rules,

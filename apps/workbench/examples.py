@@ -19,6 +19,7 @@ class Example:
 DOMAINS = {
     "smiles": ("Molecules", "Small molecules written as SMILES. Pin a scaffold, or join and grow fragments."),
     "protein": ("Proteins", "Sequences of amino acids. Pin a motif or a chain, open what may change."),
+    "text": ("Text", "Short English texts. Keep some words, leave holes, or say what a text is to tell."),
 }
 CALMODULIN = "{10-40}FSLFDKDGDGTITTKELGTV{10-40}"
 ANTIBODY = "EVQLVESGGGLVQPGGSLRLSCAASGFTFS{5}WVRQAPGKGLEWVS{17}RFTISRDNAKNSLYLQMNSLRAEDTAVYYCAR{8-14}WGQGTLVTVSS"
@@ -79,6 +80,40 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
                 "A charged peptide",
                 parts_of("{25}"),
                 rules=(Rule("charge", {"low": 4.0, "high": 7.0}), Rule("ban", {"what": "C"})),
+            ),
+        ),
+    ),
+    "text": (
+        Example(
+            "Fill the holes of a sentence",
+            "A few words about a restaurant stay; two holes are filled, and no price is told.",
+            Draft(
+                "text",
+                "Fill the holes of a sentence",
+                parts_of("The {2-4} near the river is {3-6}.", "text"),
+                rules=(Rule("never", {"phrases": "cheap, price, expensive"}),),
+                label="restaurant",
+            ),
+        ),
+        Example(
+            "Write what the facts say",
+            "Three facts are given; a sentence of 8 to 16 words and signs is written that names two of them.",
+            Draft(
+                "text",
+                "Write what the facts say",
+                parts_of("[name] The Mill [food] Japanese [area] riverside [text] {8-16}", "text"),
+                rules=(Rule("somewhere", {"phrases": "Japanese"}), Rule("somewhere", {"phrases": "The Mill"}), Rule("whole")),
+                label="restaurant",
+            ),
+        ),
+        Example(
+            "Read the facts of a sentence",
+            "The sentence stays; what it says of food and area is read from it.",
+            Draft(
+                "text",
+                "Read the facts of a sentence",
+                parts_of("[food] {1-2} [area] {1-2} [text] By the river you can eat sushi at The Mill.", "text"),
+                label="restaurant",
             ),
         ),
     ),

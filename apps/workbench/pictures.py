@@ -5,14 +5,16 @@ Colours are of Okabe and Ito (2008), which eyes of every kind tell apart; what i
 """
 
 import base64
+import re
 from html import escape
 
-from apps.workbench.parts import Part
+from apps.workbench.parts import WORD, Part
 
 # They are the same in light and dark: a molecule stands on white paper, a token in a box of its own colour.
 INK, FAINT, PAPER = "#1f2933", "#7b8794", "#ffffff"
-FILL = {"kept": "#b0dcf5", "new": "#fff1cf", "now": "#e69f00"}
+FILL = {"kept": "#b0dcf5", "new": "#fff1cf", "now": "#e69f00", "name": "#e4e7eb"}
 CELL, LINE, ACROSS, HALF = 22, 46, 50, 25  # pixels; boxes across a page and half a page
+PIECE = re.compile(r"\[[a-z]+\]|\\.|[^\W_][\w'’-]*|[^\w\s]|_")  # of a text: a field's name, a word, a sign
 
 
 def data_uri(svg: str) -> str:
@@ -56,8 +58,7 @@ def track(parts: tuple[Part, ...]) -> str:
     place = 0
     for part in parts:
         if part.designed:
-            span = f"{part.low}" if part.low == part.high else f"{part.low}–{part.high}"
-            row.append((f"{span} new", "new"))
+            row.append((f"{part.span} new", "new"))
             numbers.append(None)
             place += len(part.text)  # what stood there counts: it can be kept again
             continue
@@ -69,16 +70,64 @@ def track(parts: tuple[Part, ...]) -> str:
     return cells(row, numbers, HALF)
 
 
+def sentence(parts: tuple[Part, ...]) -> str:
+    """A template of a text: words that stay tinted and numbered, holes as a box with their lengths, fields by their names."""
+    row: list[tuple[str, str]] = []
+    numbers: list[int | None] = []
+    place = 0
+    for part in parts:
+        if part.designed:
+            row.append((f"{part.span} new", "new"))
+            numbers.append(None)
+            place += sum(1 for _ in WORD.finditer(part.text))
+            continue
+        starts = {word.start() for word in WORD.finditer(part.text)}
+        for piece in PIECE.finditer(part.text):
+            word = piece.start() in starts
+            place += word
+            text = piece[0]
+            row.append((f"{text[1:-1]}:", "name") if len(text) > 2 and text[0] == "[" else (text.lstrip("\\") or text, "kept"))
+            numbers.append(place if word else None)
+    return cells(row, numbers, HALF)
+
+
+def text(said: str, parts: tuple[Part, ...]) -> str | None:
+    """A finished text: what its template kept tinted, what was designed underlined; None where they do not fit together."""
+    spans = kept_spans(said, parts)
+    if spans is None:
+        return None
+    row = []
+    for piece in re.finditer(r"[\w'’-]+|[^\w\s]", said):
+        row.append((piece[0], "kept" if any(a <= piece.start() < b for a, b in spans) else "new"))
+    numbers: list[int | None] = [None] * len(row)
+    return cells(row, numbers, HALF)
+
+
+def kept_spans(said: str, parts: tuple[Part, ...]) -> list[tuple[int, int]] | None:
+    """Where a text says what its template keeps: the pieces of the template, in their order, each as early as may be."""
+    start = next((k for k, part in enumerate(parts) if not part.designed and "[text]" in part.text), None)
+    chosen = list(parts) if start is None else [Part(parts[start].text.partition("[text]")[2]), *parts[start + 1 :]]
+    pattern = ""
+    for part in chosen:
+        if part.designed:
+            pattern += ".*?"
+        elif words := re.sub(r"\\(.)", r"\1", part.text, flags=re.DOTALL).split():
+            kept = r"\s+".join(map(re.escape, words))
+            pattern += rf"\s*({kept})\s*"
+    found = re.fullmatch(pattern, said, re.DOTALL)
+    return None if found is None else [found.span(k + 1) for k in range(len(found.groups()))]
+
+
 def frame(tokens: list[str | None], before: list[str | None], free: list[bool]) -> str:
     """A row on its way: kept, still open, revealed before, revealed just now."""
     row = []
     for i, token in enumerate(tokens):
         if i < len(free) and not free[i]:
-            row.append((token or "", "kept"))
+            row.append(((token or "").strip(), "kept"))
         elif token is None:
             row.append(("", "hole"))
         else:
-            row.append((token, "new" if before and before[i] == token else "now"))
+            row.append((token.strip(), "new" if before and before[i] == token else "now"))
     return cells(row)
 
 
@@ -93,7 +142,7 @@ def template(parts: tuple[Part, ...], numbers: bool = True) -> str | None:
     text, gaps = "", []
     for part in parts:
         if part.designed:
-            gaps.append(f"{part.low}" if part.low == part.high else f"{part.low}-{part.high}")
+            gaps.append(part.span)
             text += f"[*:{len(gaps)}]"
         else:
             text += part.text

@@ -11,6 +11,7 @@ EVERYWHERE = "everywhere"
 WORDS = {
     "smiles": {"things": "atoms", "Given": "Atoms such as O, or F Cl Br with blanks between; aromatic ones are small: c n o"},
     "protein": {"things": "residues", "Given": "Letters of residues, such as C, or K R with a blank between"},
+    "text": {"things": "words", "Given": "Words"},
 }
 
 
@@ -20,7 +21,7 @@ class Kind:
 
     Attributes:
         label: on the page. hint: what is to be entered. examples: domain → what stands there at first.
-        fields: of "what" (letters, atoms or a motif), "low", "high", "text"; () needs nothing more.
+        fields: of "what" (letters, atoms or a motif), "phrases", "low", "high", "text"; () needs nothing more.
         write: values → the constraint's text; say: values → the same in words.
     """
 
@@ -79,6 +80,27 @@ def charge_text(values: dict) -> str:
     from domains.protein.constraints import net_charge
 
     return str(net_charge(values["low"], values["high"]))
+
+
+def phrases(text: str) -> list[str]:
+    """Words or phrases with commas between."""
+    return [" ".join(phrase.split()) for phrase in text.split(",") if phrase.strip()]
+
+
+def _writing(name: str, *fields: str) -> Callable[[dict], str]:
+    """A constraint of `domains.text.constraints`, which is not imported before it is needed."""
+
+    def write(values: dict) -> str:
+        from domains.text import constraints
+
+        given = [phrases(values[field]) if field == "phrases" else values[field] for field in fields]
+        return str(getattr(constraints, name)(*given))
+
+    return write
+
+
+def _said(text: str) -> Callable[[dict], str]:
+    return lambda values: text + " or ".join(f"“{phrase}”" for phrase in phrases(values["phrases"]))
 
 
 def _fixed(text: str) -> Callable[[dict], str]:
@@ -140,18 +162,50 @@ KINDS: dict[str, Kind] = {
         lambda v: f"net charge {v['low']:g} to {v['high']:g}",
         local=False,
     ),
+    "somewhere": Kind(
+        "Say this, or one of these",
+        "A word or a phrase as it stands; with commas between, one of them: river, by the water.",
+        ("phrases",),
+        _writing("one_of", "phrases"),
+        _said("says "),
+        {"text": "river"},
+    ),
+    "never": Kind(
+        "Never say these",
+        "Words or phrases with commas between, with a small or a capital letter first.",
+        ("phrases",),
+        _writing("banned", "phrases"),
+        _said("never says "),
+        {"text": "cheap, expensive"},
+    ),
+    "words": Kind(
+        "How many words",
+        "A word begins with a letter or a digit; signs are not counted.",
+        ("low", "high"),
+        _writing("words", "low", "high"),
+        lambda v: f"{between(v['low'], v['high'])} words",
+    ),
+    "whole": Kind(
+        "End with a whole sentence",
+        "The last sign is . or ! or ? and perhaps a quotation mark.",
+        (),
+        _writing("whole_sentences"),
+        _fixed("ends where a sentence ends"),
+        local=False,
+    ),
     "own": Kind(
         "In the notation of constraints",
         "For those who know it: docs/constraints.md lists what can be said.",
         ("text",),
         lambda v: v["text"].strip(),
         lambda v: v["text"].strip(),
-        {"smiles": "count([O], 1..2) & avoid(O-O)", "protein": "count([C], 2) | ban([C])"},
+        {"smiles": "count([O], 1..2) & avoid(O-O)", "protein": "count([C], 2) | ban([C])", "text": "length(6..20)"},
     ),
 }
 OFFERED = {
     "smiles": ("count", "ban", "avoid", "contains", "own"),
     "protein": ("count", "ban", "avoid", "contains", "glycosylation", "liabilities", "charge", "own"),
+    "text": ("somewhere", "never", "words", "whole", "own"),
 }
 
 # Figure → name, unit or hint, a sensible value and step.
@@ -170,6 +224,12 @@ FIGURES: dict[str, dict[str, tuple[str, str, float, float]]] = {
         "gravy": ("Hydropathy (GRAVY)", "above 0 water-shy, below 0 water-loving", 0.0, 0.1),
         "instability": ("Instability index", "below 40 is called stable", 40.0, 1.0),
     },
+    "text": {
+        "words": ("Words", "how many", 12.0, 1.0),
+        "sentences": ("Sentences", "how many", 1.0, 1.0),
+        "characters": ("Characters", "letters, signs and spaces", 80.0, 5.0),
+        "variety": ("Variety", "different words of all words; 1 repeats none", 0.9, 0.05),
+    },
 }
 PHRASES = {
     "smiles": {
@@ -179,6 +239,7 @@ PHRASES = {
         "lacks": "Lacks a substructure (SMARTS)",
     },
     "protein": {"valid": "A complete sequence (valid)"},
+    "text": {"valid": "A text that says something (valid)"},
 }
 
 

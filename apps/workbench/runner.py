@@ -31,6 +31,7 @@ class Progress:
 
     Attributes:
         done: places of the request that are finished, of `total`.
+        filled: of the batch at work, place → the share of its holes that is filled.
         phase: "waiting", "reading", "designing".
         frames: states of one row as tokens, None for what is not yet revealed; `place` is its place in the request.
         free: which positions of the row are designed.
@@ -39,6 +40,7 @@ class Progress:
     total: int
     keep: bool = False
     done: int = 0
+    filled: dict[int, float] = field(default_factory=dict)
     phase: str = "waiting"
     begun: float = 0.0
     frames: list[list[str | None]] = field(default_factory=list)
@@ -49,14 +51,19 @@ class Progress:
     seen: float = field(default_factory=time.monotonic)
 
     @property
+    def part(self) -> float:
+        """What is done of the batch at work, in designs."""
+        return sum(self.filled.values())
+
+    @property
     def rate(self) -> float:
-        """Designs a second, 0 before there is one."""
-        return self.done / max(time.monotonic() - self.begun, 1e-9) if self.begun and self.done else 0.0
+        """Designs a second, with what is done of the batch at work; 0 before there is any."""
+        return (self.done + self.part) / max(time.monotonic() - self.begun, 1e-9) if self.begun else 0.0
 
     @property
     def left(self) -> float | None:
         """Seconds that are left, None while nobody can tell."""
-        return (self.total - self.done) / self.rate if self.rate else None
+        return max(0.0, self.total - self.done - self.part) / self.rate if self.rate else None
 
 
 @dataclass(frozen=True)
@@ -182,6 +189,7 @@ class Runner:
             none = f"none of {task.spec.cloud} attempts met {asked}"
             for made in design_batches(task, lambda state: self._watch(run, progress, state, names)):
                 self.store.add(run, made.designs, {**dict.fromkeys(made.abstained, none), **made.lost})
+                progress.filled = {}
                 progress.done += len(made.designs) + len(made.abstained) + len(made.lost)
             self.store.end(run, "done")
         except Stopped:
@@ -204,6 +212,8 @@ class Runner:
         elif now - progress.seen > GRACE:
             raise Stopped
         places = state.sample.tolist()
+        still = ((state.tokens >= len(names) - 2) & state.changeable).sum(1) / state.changeable.sum(1).clamp(min=1)
+        progress.filled = {**progress.filled, **{place: 1 - share for place, share in zip(places, still.tolist(), strict=True)}}
         if progress.place not in places:
             row = min(range(len(places)), key=lambda i: (places[i], int(state.slot[i])))
             progress.place, progress.frames = places[row], []

@@ -15,11 +15,13 @@ NAMES: dict[str, tuple[str, str, int]] = {  # figure → name, hint, decimals
     "gravy": ("GRAVY", "Hydropathy: above 0 water-shy, below 0 water-loving.", 2),
     "instability": ("Instability", "Instability index; below 40 is called stable.", 1),
     "cysteines": ("Cysteines", "How many.", 0),
+    "words": ("Words", "How many.", 0),
     "bound": ("Surprise", "Upper bound on −log p of what was designed, in nats: lower is more usual for the model.", 1),
 }
 SHOWN = {
     "smiles": ("qed", "sa", "logp", "weight", "tpsa", "rings", "bound"),
     "protein": ("length", "charge", "pi", "gravy", "instability", "cysteines", "bound"),
+    "text": ("words", "bound"),
 }
 LAWS = {
     "exact": "Drawn from what the model has learned, in the steps asked for, with no approximation beside them.",
@@ -32,10 +34,11 @@ LAWS = {
 }
 
 
-def certificate(design: Any) -> list[tuple[bool, str]]:
+def certificate(design: Any, domain: str = "") -> list[tuple[bool, str]]:
     """(good, line) of what is known of a design."""
     told = design.certificate
-    lines = [(design.valid, "It can exist (valid)." if design.valid else f"It is not valid: {design.reason}.")]
+    good = "It says something (valid)." if domain == "text" else "It can exist (valid)."
+    lines = [(design.valid, good if design.valid else f"It is not valid: {design.reason}.")]
     kept = "What you pinned stands unchanged." if design.pins_kept else "What you pinned stands as written, but means another."
     lines.append((design.pins_kept, kept))
     if told.violations:

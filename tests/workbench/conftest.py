@@ -3,16 +3,45 @@
 from pathlib import Path
 
 import pytest
+import torch
 from tiny_model import tiny_checkpoint
 
 from apps.workbench import session
+from domains.text.tokens import alphabet_of
+from seqdiff.alphabet import Alphabet
+from seqdiff.checkpoint import Checkpoint
+from seqdiff.denoisers.transformer import Transformer, TransformerConfig
+from seqdiff.processes.absorbing import Absorbing
+from seqdiff.schedules import Linear
+from seqdiff.systems.mdlm import MDLM
+
+SAID = (
+    "The pub near the river is cheap. By the river you can eat sushi at The Mill. A Japanese restaurant in the riverside area "
+    "serves good food! It is friendly; people go there, for the price is low."
+)
+FIELDS = ("area", "food", "name")
+
+
+def drawing(alphabet: Alphabet, labels: tuple[str, ...] = ("one", "other"), longest: int = 60) -> Checkpoint:
+    """A tiny model of random weights over an alphabet."""
+    network = Transformer(TransformerConfig(len(alphabet), width=16, depth=1, heads=2, labels=len(labels)))
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.2)
+    system = MDLM(Absorbing(alphabet.mask, Linear()))
+    lengths = {name: [0] * 5 + [1] * longest for name in labels}
+    return Checkpoint(network.eval().requires_grad_(False), system, alphabet, labels, lengths)
 
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory) -> Path:
-    """A folder in which smiles-small is a tiny model of random weights."""
+    """A folder in which the model of every domain is a tiny one of random weights."""
     folder = tmp_path_factory.mktemp("models")
     tiny_checkpoint().save(folder / "smiles-small", "A tiny model.")
+    drawing(Alphabet("protein", tuple("ACDEFGHIKLMNPQRSTVWYX/"))).save(folder / "protein-small", "A tiny model.")
+    words = alphabet_of([SAID], "words", 1, (*(f"[{name}]" for name in FIELDS), "[text]"))
+    drawing(words, ("restaurant", "scene")).save(folder / "text-small", "A tiny model.")
     return folder
 
 

@@ -12,16 +12,65 @@ from typer.testing import CliRunner
 from apps.workbench import copying
 from apps.workbench.draft import Draft
 from apps.workbench.examples import EXAMPLES, default_model
-from apps.workbench.parts import Part, kept, opened, parts_of, positions, text_of
+from apps.workbench.parts import Part, as_text, kept, opened, parts_of, positions, text_of, with_fact
+from apps.workbench.pictures import FILL, kept_spans, text
 from apps.workbench.rules import EVERYWHERE, KINDS, OFFERED, Rule, hard, wish_text
 from constraints.language.notation import parse
 from domains.design import DesignSpec, design, prepare
 from domains.registry import bundled_models
+from domains.text.constraints import one_of, words
+from domains.text.template import read_template
+from seqdiff.checkpoint import load_checkpoint
 
 
 @pytest.mark.parametrize("text", ["CC(=O)N{4-9}c1ccc(F)cc1", "MKV{4}LAW{3}GHT/{60}", "{25}", "CCO", "", "C{9-4}C", "M{0}K"])
 def test_a_template_is_the_same_text_again(text):
     assert text_of(parts_of(text)) == text
+
+
+TEXTS = [
+    "The {2-4} near the river is {3-6}.",
+    "[name] The Mill [area] {1-2} [text] {8-14 words}",
+    "A {ADJ* NOUN} by the {}.",
+    r"\{4\} is \_ not {2}",
+]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_a_template_of_a_text_is_the_same_text_again(text):
+    parts = parts_of(text, "text")
+    assert text_of(parts) == text
+    assert sum(part.designed for part in parts) == len(read_template(text).holes)
+
+
+def test_words_of_a_text_are_opened_and_kept_again():
+    text = "[food] Thai [text] The big pub near the river, it's good."
+    parts = opened(parts_of(text, "text"), 3, 4, 1, 3, "text")  # "food" is a name, no word
+    assert text_of(parts) == "[food] Thai [text] The {1-3} near the river, it's good."
+    assert text_of(kept(parts, 1, 9, "text")) == text
+
+
+def test_facts_are_told_before_a_text():
+    told = with_fact("", "food", "Thai")
+    assert told == "[food] Thai [text] {}"
+    assert with_fact(told, "area", "riverside") == "[food] Thai [area] riverside [text] {}"
+    assert with_fact(told, "food", "{1-2}") == "[food] {1-2} [text] {}"
+
+
+def test_what_a_text_keeps_is_found_in_it():
+    parts = parts_of(r"[food] Thai [text] The {2-4} near the river\_ is {}.", "text")
+    said = "The old pub near the river_ is cheap."
+    assert [said[a:b] for a, b in kept_spans(said, parts)] == ["The", "near the river_ is", "."]
+    assert kept_spans("Something else.", parts) is None
+    drawn = text(said, parts)
+    assert drawn.count(FILL["kept"]) == 6  # The, near, the, river_, is and the full stop
+    assert text("Something else.", parts) is None
+
+
+def test_a_finished_text_is_a_template_of_itself():
+    said = r"1_2 {a} [b] \ c"
+    assert parts_of(as_text(said), "text") == (Part(as_text(said)),)
+    assert read_template(as_text(said)).items == (("words", said),)
 
 
 def test_holes_are_counted():
@@ -54,6 +103,8 @@ def test_a_range_of_atoms_is_opened_where_it_is_written():
         (Rule("count", {"what": "F, Cl", "low": 1, "high": 2}), "smiles", "count([F Cl], 1..2)"),
         (Rule("avoid", {"what": "N-N"}, "gap1"), "smiles", "within(gap1, avoid(N-N))"),
         (Rule("liabilities"), "protein", "avoid(N-G) & avoid(D-G)"),
+        (Rule("words", {"low": 3, "high": 5}, "gap1"), "text", f"within(gap1, {words(3, 5)})"),
+        (Rule("somewhere", {"phrases": "river, by  the sea"}), "text", str(one_of(["river", "by the sea"]))),
     ],
 )
 def test_a_rule_as_text(rule, domain, text):
@@ -61,13 +112,16 @@ def test_a_rule_as_text(rule, domain, text):
     assert parse(rule.text) == parse(text)
 
 
-def test_every_rule_on_offer_holds_in_designs_of_its_example():
+@pytest.mark.parametrize(("domain", "model"), [("protein", "protein-composition"), ("text", "text-small")])
+def test_every_rule_on_offer_holds_in_designs_of_its_example(domain, model, models):
     """The example of each form is a constraint, and designs made under it are found to satisfy it."""
-    entered = {"low": 0, "high": 2}
-    for kind in OFFERED["protein"]:
-        what = KINDS[kind].examples.get("protein", "")
+    checkpoint = load_checkpoint(models / model if domain == "text" else bundled_models()[model])
+    for kind in OFFERED[domain]:
+        what, fields = KINDS[kind].examples.get(domain, ""), KINDS[kind].fields
+        entered = {"low": 0, "high": 2} | ({"phrases": what} if "phrases" in fields else {})
         rule = Rule(kind, {"what": what, "text": what, **entered}, EVERYWHERE)
-        made = design(domain="protein", model="protein-composition", template="{12}", constraint=rule.text, n=3, bound_draws=0)
+        spec = DesignSpec(domain, "{12}", n=3, constraint=rule.text, bound_draws=0)
+        made = design(spec, checkpoint=checkpoint)
         assert len(made.designs) == 3
         assert not any(item.certificate.violations for item in made.designs)
         assert rule.words
@@ -82,7 +136,7 @@ def test_wishes_as_text():
 
 @pytest.mark.parametrize(
     "example",
-    [pytest.param(e, marks=pytest.mark.slow if d == "smiles" else ()) for d in EXAMPLES for e in EXAMPLES[d]],
+    [pytest.param(e, marks=pytest.mark.slow if d != "protein" else ()) for d in EXAMPLES for e in EXAMPLES[d]],
     ids=lambda e: e.name,
 )
 def test_examples_can_be_designed_with_bundled_models(example):

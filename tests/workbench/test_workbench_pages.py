@@ -29,12 +29,14 @@ def values(elements) -> list[str]:
     return [element.value for element in elements]
 
 
-def test_start_offers_examples_of_both_domains(bench):
+def test_start_offers_examples_of_every_domain(bench):
     shown = opened()
     assert values(shown.header) == ["Design sequences with holes"]
     assert "CC(=O)N{4-9}c1ccc(F)cc1" in values(shown.code)
     good(shown.segmented_control(key="domain").set_value("Proteins").run())
     assert any("FSLFDKDGDGTITTKELGTV" in text for text in values(shown.code))
+    good(shown.segmented_control(key="domain").set_value("Text").run())
+    assert "The {2-4} near the river is {3-6}." in values(shown.code)
     assert shown.button(key="to-results").disabled
     assert any("None yet" in text for text in values(shown.caption))
 
@@ -81,7 +83,7 @@ def test_a_conflict_is_explained_and_goes_with_the_rule(bench):
     good(shown.text_input(key="rule-what-ban").set_value("N").run())
     shown = settled(click(shown, "add-rule"), bench)
     assert "contradict" in shown.error[0].value
-    assert any("ban([N])" in text and "pinned" in text for text in values(shown.code))
+    assert any("“none of N”" in text and "pinned" in text for text in values(shown.code))
     shown = settled(click(shown, "next"), bench)
     assert shown.button(key="start-run").disabled
     shown = settled(click(click(shown, "to-wanted"), "drop-rule-0"), bench)
@@ -115,6 +117,33 @@ def test_ranges_are_opened_and_kept_again(bench):
     for key, value in (("From residue", 1), ("to residue", 6)):
         good(next(field for field in shown.number_input if field.label == key).set_value(value).run())
     assert click(shown, "keep").text_area[0].value == "MKVLAAGIVG/AAAA"
+
+
+def test_a_text_is_told_facts_designed_and_read_again(bench):
+    shown = good(opened().segmented_control(key="domain").set_value("Text").run())
+    shown = click(shown, "new")
+    field = next(field for field in shown.text_input if field.label == "is")
+    good(field.set_value("Thai").run())
+    shown = click(shown, "tell")
+    assert shown.text_area[0].value == "[area] Thai [text] {}"
+    good(shown.text_area[0].set_value("The {2-3} near the <b> _.").run())
+    assert [part.form or part.span for part in shown.session_state.draft.parts if part.designed] == ["2–3", "1"]
+    good(shown.text_area[0].set_value("[area] {1-2} [text] The {2-3} near the river.").run())
+    style = next(field for field in shown.selectbox if field.label == "In the style of")
+    shown = settled(click(good(style.set_value("scene").run()), "skip"), bench)
+    good(shown.number_input(key="n").set_value(3).run())
+    shown = click(settled(shown, bench), "start-run")
+    run = shown.query_params["run"]
+    run = run[0] if isinstance(run, list) else run
+    assert ended(bench, run)["state"] == "done"
+    assert bench.store.state(run)["spec"]["label"] == "scene"
+    found = bench.store.results(run)
+    shown = opened("results", run)
+    assert list(shown.dataframe[0].value["sequence"]) == [item.sequence for item in found]
+    assert f"area: {found[0].fields['area']}" in values(shown.text)
+    row = bench.store.state(run)
+    assert results.written(row, found, ".txt").decode().splitlines() == [item.sequence for item in found]
+    assert click(shown, "reuse").text_area[0].value == found[0].sequence
 
 
 def test_points_are_added_to_a_fragment(bench):

@@ -23,7 +23,7 @@ def show(found: list, row: dict, folders: dict[str, Path]) -> None:
     words = "Blue: these designs." + (" Orange: molecules held out of the model's training." if known else "")
     st.caption(words)
     names = [name for name in SHOWN[domain] if name != "bound"]
-    for columns in (names[:3], names[3:]):
+    for columns in filter(None, (names[:3], names[3:])):
         for column, name in zip(st.columns(3), columns, strict=False):
             values = [float(d.metrics[name]) for d in made if d.metrics.get(name) is not None]
             column.markdown(f"**{NAMES[name][0]}**", help=NAMES[name][1])
@@ -74,8 +74,8 @@ def _scatter(made: list, domain: str) -> None:
     st.subheader("Two figures against each other", anchor=False)
     row = st.container(horizontal=True)
     names = list(SHOWN[domain])
-    x = row.selectbox("Across", names, 0, format_func=lambda name: NAMES[name][0], key="across", width=160)
-    y = row.selectbox("Up", names, 1, format_func=lambda name: NAMES[name][0], key="up", width=160)
+    x = str(row.selectbox("Across", names, 0, format_func=lambda name: NAMES[name][0], key="across", width=160))
+    y = str(row.selectbox("Up", names, 1, format_func=lambda name: NAMES[name][0], key="up", width=160))
     st.caption("Draw a box over points to list them.")
     table = pd.DataFrame(
         [

@@ -10,7 +10,7 @@ import streamlit as st
 
 from apps.workbench import copying, pictures, session
 from apps.workbench.draft import Draft
-from apps.workbench.parts import Part
+from apps.workbench.parts import Part, as_text, parts_of
 from apps.workbench.session import Services
 from apps.workbench.views import plots
 from apps.workbench.views.start import STATES
@@ -23,6 +23,13 @@ KINDS = {
     ".sdf": ("SDF", "chemical/x-mdl-sdfile"),
     ".html": ("Report, one page", "text/html"),
     ".png": ("Picture", "image/png"),
+    ".txt": ("Text", "text/plain"),
+    ".jsonl": ("JSON, a line each", "application/jsonl"),
+}
+FILES = {
+    "smiles": (".csv", ".sdf", ".smi", ".html", ".png"),
+    "protein": (".csv", ".fasta", ".png"),
+    "text": (".csv", ".txt", ".jsonl"),
 }
 
 
@@ -107,7 +114,8 @@ def _table(kept: list, marks: dict, domain: str) -> Any:
     for name in SHOWN[domain]:
         label, hint, decimals = NAMES[name]
         config[name] = column.NumberColumn(label, help=hint, format=f"%.{decimals}f", width="small")
-    config |= {"★": column.TextColumn("★", width=40), "sequence": column.TextColumn("Sequence", width="medium")}
+    said = column.TextColumn("Text", width="large") if domain == "text" else column.TextColumn("Sequence", width="medium")
+    config |= {"★": column.TextColumn("★", width=40), "sequence": said}
     config |= {"picture": column.ImageColumn("Picture", width=130), "note": column.TextColumn("Note")}
     picked = st.dataframe(
         pd.DataFrame(rows),
@@ -139,12 +147,19 @@ def _one(services: Services, row: dict, design: Any, marks: dict) -> None:
             if row["spec"]["domain"] == "protein":
                 st.image(pictures.sequence(design.sequence, design.pinned_atoms))
                 st.caption("Blue: what you pinned. Yellow, underlined: designed.")
+            elif row["spec"]["domain"] == "text":
+                drawn = pictures.text(design.sequence, parts_of(row["spec"].get("template") or "{}", "text"))
+                if drawn:
+                    st.image(drawn)
+                    st.caption("Blue: words that you kept. Yellow, underlined: designed.")
+                for name, value in design.fields.items():
+                    st.text(f"{name}: {value}")
             elif design.valid:
                 st.image(pictures.card(design.sequence, design.pinned_atoms), width=420)
                 st.caption("Blue: what you pinned. The rest is designed.")
             st.code(design.sequence, language=None, wrap_lines=True)
         with right:
-            for good, line in certificate(design):
+            for good, line in certificate(design, row["spec"]["domain"]):
                 st.markdown(f"{':material/check:' if good else ':material/warning:'} {session.plain(line)}")
             with st.expander("Word for word"):
                 st.code(str(design.certificate), language=None, wrap_lines=True)
@@ -166,7 +181,8 @@ def _mark(services: Services, run: str, place: int, key: str) -> None:
 def _reuse(row: dict, design: Any) -> None:
     """The design, all of it pinned, as the template of a new request."""
     made = Draft.of({**row["spec"], "template": None, "task": None}, row["title"], row["id"])
-    session.put(session.with_model(replace(made, parts=(Part(design.sequence),))))
+    said = as_text(design.sequence) if made.domain == "text" else design.sequence
+    session.put(session.with_model(replace(made, parts=(Part(said),))))
     session.go("template")
 
 
@@ -179,8 +195,7 @@ def _files(row: dict, found: list, marks: dict) -> None:
         chosen = starred
     st.caption(f"{len(chosen)} designs, with their figures and certificates.")
     line = st.container(horizontal=True)
-    wanted = (".csv", ".sdf", ".smi", ".html", ".png") if domain == "smiles" else (".csv", ".fasta", ".png")
-    for suffix in wanted:
+    for suffix in FILES[domain]:
         label, kind = KINDS[suffix]
         line.download_button(
             label,

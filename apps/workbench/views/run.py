@@ -106,7 +106,7 @@ def _numbers(services: Services, run: str, progress: Progress) -> None:
         words = f"{progress.done} of {progress.total} designs"
         if progress.rate:
             words += f" · {progress.rate:.1f} a second · about {duration(progress.left or 0)} left"
-    st.progress(min(1.0, progress.done / max(1, progress.total)), words)
+    st.progress(min(1.0, (progress.done + progress.part) / max(1, progress.total)), words)
 
 
 def duration(seconds: float) -> str:

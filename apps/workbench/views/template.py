@@ -9,6 +9,7 @@ import streamlit as st
 from apps.workbench import parts as edits
 from apps.workbench import pictures, session
 from apps.workbench.draft import UPLOAD_MB, Draft
+from apps.workbench.models import CLASSES, card
 from apps.workbench.parts import Part, parts_of, positions, text_of
 from apps.workbench.session import Services
 
@@ -23,7 +24,10 @@ TASKS = {
 HELP = {
     "smiles": "A SMILES. Write {4-9} where 4 to 9 new tokens (atoms, bonds, branches, ring labels) are to be designed.",
     "protein": "Letters stay. Write {12} or {10-40} for so many new residues, _ for one, / between two chains.",
+    "text": "Words stay. Write {3} or {2-6} for so many new words or signs, {8-14 words} for words alone, {} for any number, "
+    "{ADJ NOUN} for kinds of words. Facts stand before the text: [food] Japanese [text] {8-16}",
 }
+WHAT = {"smiles": "atom", "protein": "residue", "text": "word"}
 KEEP, DESIGN = "keep", "design"
 
 
@@ -43,6 +47,9 @@ def show(services: Services) -> None:
             if draft.domain == "protein":
                 _file(draft)
             _text(draft)
+            if draft.domain == "text":
+                _fact(services, draft)
+        _style(services, draft)
     with right:
         _picture(draft)
     if not draft.task and draft.parts:
@@ -167,7 +174,41 @@ def _typed(key: str) -> None:
     """A callback, so that what was typed is not lost when the next click leads to another page."""
     draft, text = session.draft(), str(st.session_state[key])
     if draft is not None:
-        session.put(replace(draft, parts=parts_of(_letters(text) if draft.domain == "protein" else text.strip())))
+        text = _letters(text) if draft.domain == "protein" else text.strip()
+        session.put(replace(draft, parts=parts_of(text, draft.domain)))
+
+
+def _fact(services: Services, draft: Draft) -> None:
+    """What the text is to tell, written before it as the model knows it."""
+    known = card(services.runner.folders[draft.model]) if draft.model in services.runner.folders else None
+    if known is None or not known.fields:
+        return
+    st.caption("Say what the text is to tell. A hole such as {1-3} in place of a value: it is read from the text.")
+    row = st.container(horizontal=True, vertical_alignment="bottom")
+    name = row.selectbox("Fact", known.fields, key=_key("fact"), width=150)
+    value = row.text_input("is", "", key=_key("value"), max_chars=200, width=180, placeholder="riverside")
+    if row.button("Tell it", key="tell", disabled=not value.strip()):
+        made = edits.with_fact(text_of(draft.parts), name, value.strip())
+        session.put(replace(draft, parts=parts_of(made, "text")))
+        st.rerun()
+
+
+def _style(services: Services, draft: Draft) -> None:
+    """The class of the model, where it has some."""
+    known = card(services.runner.folders[draft.model]) if draft.model in services.runner.folders else None
+    if known is None or len(known.classes) < 2:
+        return
+    names = ["", *known.classes]
+    chosen = st.selectbox(
+        "In the style of",
+        names,
+        names.index(draft.label) if draft.label in known.classes else 0,
+        format_func=lambda name: CLASSES.get(name, name) or "anything it has learned",
+        key=_key("style"),
+    )
+    if chosen != (draft.label or ""):
+        session.put(replace(draft, label=chosen or None))
+        st.rerun()
 
 
 def _letters(text: str) -> str:
@@ -179,9 +220,9 @@ def _letters(text: str) -> str:
 
 
 def _picture(draft: Draft) -> None:
-    if draft.domain == "protein":
+    if draft.domain != "smiles":
         if draft.parts:
-            st.image(pictures.track(draft.parts))
+            st.image((pictures.track if draft.domain == "protein" else pictures.sentence)(draft.parts))
             st.caption("Blue: stays. Yellow, underlined: new, with its length.")
         return
     if draft.task:
@@ -199,7 +240,7 @@ def _picture(draft: Draft) -> None:
 
 def _ranges(draft: Draft) -> None:
     st.subheader("Positions", anchor=False)
-    what = "atom" if draft.domain == "smiles" else "residue"
+    what = WHAT[draft.domain]
     there = positions(draft.parts, draft.domain)
     left, right = st.columns([5, 6], gap="large")
     with left:
@@ -234,13 +275,14 @@ def _table(draft: Draft) -> None:
     rows = [
         {
             "part": DESIGN if part.designed else KEEP,
-            "sequence": part.text,
+            "sequence": part.text or part.form,
             "at least": part.low or None,
             "at most": part.high or None,
         }
         for part in draft.parts
     ]
     column = st.column_config
+    units = {"smiles": "tokens", "protein": "residues", "text": "words and signs"}[draft.domain]
     changed = st.data_editor(
         rows,
         key=_key("parts"),
@@ -249,8 +291,8 @@ def _table(draft: Draft) -> None:
         column_config={
             "part": column.SelectboxColumn("part", options=[KEEP, DESIGN], required=True, width="small"),
             "sequence": column.TextColumn("sequence", help="What stays; of a gap what stood there before.", disabled=True),
-            "at least": column.NumberColumn("at least", min_value=1, max_value=500, help="Shortest new piece, in tokens."),
-            "at most": column.NumberColumn("at most", min_value=1, max_value=500, help="Longest new piece, in tokens."),
+            "at least": column.NumberColumn("at least", min_value=1, max_value=500, help=f"Shortest new piece, in {units}."),
+            "at most": column.NumberColumn("at most", min_value=1, max_value=500, help=f"Longest new piece, in {units}."),
         },
         width="stretch",
     )
@@ -264,6 +306,8 @@ def _part(row: dict, before: Part) -> Part:
     """A row of the table as a part; a gap where nothing stood stays one."""
     if row["part"] == KEEP and before.text:
         return Part(before.text)
+    if before.form and not row["at least"] and not row["at most"]:
+        return before
     size = max(1, len(before.text))
     low = int(row["at least"] or before.low or size)
     high = int(row["at most"] or before.high or size)

@@ -68,6 +68,8 @@ def _new_rule(draft: Draft) -> None:
     for name in told.fields:
         if name == "what":
             values[name] = row.text_input("Which", example, key=f"rule-what-{kind}", max_chars=LONGEST, width=180)
+        elif name == "phrases":
+            values[name] = row.text_input("Words or phrases", example, key=f"rule-phrases-{kind}", max_chars=LONGEST)
         elif name == "text":
             values[name] = row.text_input("Rule", example, key="rule-text", max_chars=LONGEST)
         elif kind == "charge":
@@ -143,7 +145,7 @@ def _new_wish(draft: Draft) -> None:
     if name in ("has", "lacks"):
         text = f"{name} {row.text_input('Substructure as SMARTS', 'c1ccncc1', key='wish-smarts', max_chars=LONGEST).strip()}"
     elif name == "own":
-        example = "similarity c1ccccc1O >= 0.4" if draft.domain == "smiles" else "charge >= 3"
+        example = {"smiles": "similarity c1ccccc1O >= 0.4", "protein": "charge >= 3", "text": "words <= 12"}[draft.domain]
         text = row.text_input("Wish", example, key="wish-own", max_chars=LONGEST, help="docs/wishes.md lists them.").strip()
     elif name in figures:
         _, hint, value, step = figures[name]
@@ -169,7 +171,7 @@ def feasibility(services: Services, draft: Draft) -> None:
     if not found.done():
         _waiting(services, draft)
         return
-    _verdict(found.result().trouble)
+    _verdict(in_words(found.result().trouble, draft))
 
 
 @st.fragment(run_every=0.5)
@@ -177,6 +179,13 @@ def _waiting(services: Services, draft: Draft) -> None:
     if services.runner.check(draft.table()).done():
         st.rerun()
     st.info("Checking whether this can be designed …", icon=":material/hourglass_top:")
+
+
+def in_words(trouble: str, draft: Draft) -> str:
+    """What the engine says, with the rules of the page in the words that they have there."""
+    for rule in sorted(draft.rules, key=lambda rule: -len(rule.text)):
+        trouble = trouble.replace(rule.text, f"“{rule.words}”") if rule.kind != "own" else trouble
+    return trouble
 
 
 def _verdict(trouble: str) -> None:
