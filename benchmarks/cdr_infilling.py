@@ -1,10 +1,11 @@
 """How much of a CDR-H3 comes back when it is designed anew: `python -m benchmarks.cdr_infilling --data FOLDER [--models …]`.
 
-The third loop of antibodies' heavy chains (SAbDab), as it was numbered there, is left out of the variable domain and filled
-again, its length given. Held out are chains whose loop has a sha256 that leaves 0 modulo 10, so that no loop is on both sides;
-frameworks are, as they are in nature. *Recovery* is the share of the loop's residues that are the native ones, of draws and, at
-a temperature of 0.1, of nearly the likeliest fillings. The baseline counts the residues at each place of the other loops, the
-places counted from the nearer end, those of like length weighing most,
+The third loop of antibodies' heavy chains is left out of the variable domain and filled again, its length given. Asked are
+SAbDab's chains of the clusters of loops that `seqdiff train protein-antibody` holds out (`domains.protein.antibodies`), a loop
+once; known are all chains of the other clusters, those of CoV-AbDab too. Frameworks are on both sides, as they are in nature.
+*Recovery* is the share of the loop's residues that are the native ones, of draws and, at a temperature of 0.1, of nearly the
+likeliest fillings. The baseline counts the residues at each place of the known loops, the places counted from the nearer end,
+those of like length weighing most,
 
     f_j(v) ∝ Σ_loops 2^{−|ℓ' − ℓ|} [v at place j]
 
@@ -12,53 +13,40 @@ and draws from f, or takes the most frequent. Standard errors are over chains.
 """
 
 import argparse
-import hashlib
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
 
 import numpy as np
 import torch
 
+from apps.cli.train import read_config
 from domains.design import design
 from domains.protein import AMINO_ACIDS
-from domains.protein.data import clean, read_table
+from domains.protein.antibodies import Chain, gather, split
 from domains.protein.scores import recovery
 from domains.registry import find_model
 from seqdiff.checkpoint import load_checkpoint
 
-AFTER = 11  # residues of framework 4 that are kept; what follows is the constant domain
+PRESET = Path("protein-antibody")  # its files, and the percentage of it that is held out
 
 
-@dataclass(frozen=True)
-class Loop:
-    """before + loop + after is the variable domain."""
-
-    before: str
-    loop: str
-    after: str
-
-    @property
-    def held_out(self) -> bool:
-        return int(hashlib.sha256(self.loop.encode()).hexdigest()[:8], 16) % 10 == 0
-
-
-def read(path: Path) -> list[Loop]:
-    """The chains of a table with the columns sequence and cdr_mask (3 in CDR-H3), each loop once, 5 to 25 residues long."""
-    found = {}
-    for row in read_table(path):
-        text, mask = row["sequence"], row["cdr_mask"]
-        a, b = mask.find("3"), mask.rfind("3") + 1
-        if a < 50 or not 5 <= b - a <= 25 or mask[a:b] != "3" * (b - a) or clean(text) != text or "X" in text:
-            continue
-        found.setdefault(text[a:b], Loop(text[:a], text[a:b], text[b : b + AFTER]))
-    return list(found.values())
+def sides(data: Path) -> tuple[list[Chain], list[Chain]]:
+    """(known chains, held-out chains of the first file, a loop once)."""
+    table = read_config(PRESET)[0]["data"]
+    pairs = gather([data / one["path"] for one in table["files"]])
+    held_out = split([chain for chain, _ in pairs], table["held_out_percent"])[1].tolist()
+    known = [chain for (chain, _), out in zip(pairs, held_out, strict=True) if not out]
+    asked: dict[str, Chain] = {}
+    for (chain, number), out in zip(pairs, held_out, strict=True):
+        if out and number == 0:
+            asked.setdefault(chain.loop, chain)
+    return known, list(asked.values())
 
 
-def frequencies(loops: Sequence[Loop], length: int) -> np.ndarray:
+def frequencies(loops: Sequence[Chain], length: int) -> np.ndarray:
     """f (length, 20): the residues at each place of a loop of this length."""
     f = np.full((length, 20), 1e-3)
     for one in loops:
@@ -70,15 +58,15 @@ def frequencies(loops: Sequence[Loop], length: int) -> np.ndarray:
     return f / f.sum(1, keepdims=True)
 
 
-def baseline(loops: Sequence[Loop], native: Loop) -> dict[str, float]:
+def baseline(loops: Sequence[Chain], native: Chain) -> dict[str, float]:
     f = frequencies(loops, len(native.loop))
     ids = [AMINO_ACIDS.index(a) for a in native.loop]
     places = np.arange(len(ids))
     return {"draws": float(f[places, ids].mean()), "likeliest": float((f.argmax(1) == ids).mean())}
 
 
-def filled(checkpoint, native: Loop, draws: int) -> dict[str, float]:
-    whole, answer = native.before + native.loop + native.after, {}
+def filled(checkpoint, native: Chain, draws: int) -> dict[str, float]:
+    whole, answer = native.domain, {}
     template = f"{native.before}{{{len(native.loop)}}}{native.after}"
     for name, temperature, n in (("draws", 1.0, draws), ("likeliest", 0.1, 1)):
         fields = {"template": template, "n": n, "temperature": temperature, "bound_draws": 0}
@@ -97,16 +85,16 @@ def summary(rows: Sequence[dict[str, float]]) -> dict:
 
 def main(arguments: list[str] | None = None) -> dict:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder in which proteins/sabdab_heavy_cdr.tsv.xz lies")
+    parser.add_argument("--data", type=Path, required=True, help="folder the preset's paths start from")
     parser.add_argument("--models", nargs="*", default=["protein-small"])
     parser.add_argument("--n", type=int, default=100, help="at most so many held-out chains")
     parser.add_argument("--draws", type=int, default=4)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    loops = read(options.data / "proteins" / "sabdab_heavy_cdr.tsv.xz")
-    known, asked = [one for one in loops if not one.held_out], [one for one in loops if one.held_out][: options.n]
-    answer: dict = {"known_loops": len(known), "held_out_loops": len(asked), "residues": sum(len(one.loop) for one in asked)}
+    known, asked = sides(options.data)
+    asked = asked[: options.n]
+    answer: dict = {"known_chains": len(known), "held_out_loops": len(asked), "residues": sum(len(one.loop) for one in asked)}
     answer["rows"] = {"frequencies by place": summary([baseline(known, one) for one in asked])}
     print(json.dumps(answer), flush=True)
     for model in options.models:

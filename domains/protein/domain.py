@@ -90,15 +90,39 @@ def write(path: Path, designs) -> None:
 
 
 def encode_training_data(table: dict, base: Path) -> EncodedData:
-    """Read the `[data]` table of a training configuration; relative paths are taken from the configuration's folder."""
+    """Read the `[data]` table of a training configuration; relative paths are taken from the configuration's folder.
+
+    `classes` are the names of a model's classes, in its order: so that rows of some of them can train it further.
+    """
+    table, classes = dict(table), table.get("classes")
+    table.pop("classes", None)
+    data = _encoded(table, base)
+    if classes is None:
+        return data
+    if not isinstance(classes, list) or not set(data.label_names) <= set(classes):
+        raise ConfigError(
+            f"data.classes: expected the names of a model's classes, those of the data among them "
+            f"({', '.join(data.label_names)}), got {classes!r}"
+        )
+    numbers = np.array([classes.index(name) for name in data.label_names])
+    return replace(data, label_names=tuple(classes), labels=numbers[data.labels].astype(data.labels.dtype))
+
+
+def _encoded(table: dict, base: Path) -> EncodedData:
+    target = table.get("target")
+    if target == "cdr-h3":
+        from domains.protein.antibodies import encode_antibodies
+
+        allowed = {"target", "windows", "held_out_percent", "max_length"}
+        sources, parameters = read_sources(table, base, Source, allowed)
+        return encode_antibodies(sources=sources, **parameters)
     allowed = {"min_length", "max_length", "held_out_percent"}
-    allowed |= set() if "target" in table else {"joined_percent", "shared_words", "half"}
+    allowed |= set() if target is not None else {"joined_percent", "shared_words", "half"}
     sources, parameters = read_sources(table, base, Source, allowed | {"target"})
-    target = parameters.pop("target", None)
     if target is not None:
         from domains.protein.states import encode_states
 
-        return encode_states(target, [source.path for source in sources], **parameters)
+        return encode_states(parameters.pop("target"), [source.path for source in sources], **parameters)
     return encode_files(sources, **parameters)
 
 

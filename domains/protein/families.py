@@ -24,7 +24,7 @@ LETTERS = 32
 def families(rows: Sequence[Sequence[int]], shared: int = SHARED) -> np.ndarray:
     """(n,) int64: the family of each row of ids, named by the lowest row in it. shared: words that link two of them."""
     words, owner = _words(rows)
-    return _components(len(rows), _linked(words, owner, len(rows), shared))
+    return components(len(rows), _linked(words, owner, len(rows), shared))
 
 
 def _words(rows: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
@@ -58,8 +58,8 @@ def _linked(words: np.ndarray, owner: np.ndarray, n: int, least: int) -> np.ndar
     return np.stack([pairs // n, pairs % n], 1)
 
 
-def _components(n: int, edges: np.ndarray) -> np.ndarray:
-    """(n,) the lowest member of each connected component: labels fall along edges and are then followed to their ends."""
+def components(n: int, edges: np.ndarray) -> np.ndarray:
+    """(n,) the lowest member of each connected component: labels fall along edges (E, 2), are then followed to their ends."""
     label = np.arange(n)
     while True:
         low = np.minimum(label[edges[:, 0]], label[edges[:, 1]])

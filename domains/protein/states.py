@@ -25,7 +25,7 @@ def encode_states(
 ) -> EncodedData:
     """Chains of tables, each once, whole families held out. Raises ConfigError for another target or a table that is none."""
     if target != "states":
-        raise ConfigError(f"data.target: expected 'states' (secondary structure of each residue), got {target!r}")
+        raise ConfigError(f"data.target: expected 'states' (secondary structure) or 'cdr-h3' (antibodies), got {target!r}")
     found: dict[str, list[int]] = {}
     refused = 0
     for path in paths:

@@ -1,10 +1,9 @@
-"""What the benchmarks of proteins count with: features, judge and reliability; loops by place; natural stretches."""
+"""What the benchmarks of proteins count with: features, judge and reliability; natural stretches."""
 
 import numpy as np
 import pytest
 import torch
 
-from benchmarks.cdr_infilling import Loop, baseline, frequencies, read
 from benchmarks.guidance_amp import Judge, features, reliability
 from benchmarks.protein_designs import judged, natural
 from domains.protein import AMINO_ACIDS
@@ -34,23 +33,6 @@ def test_the_judge_learns_a_planted_rule_and_the_ridge_decides_how_sure_it_is():
 def test_reliability_by_hand():
     found = reliability([0.9, 0.4, 0.4, 0.6], torch.tensor([True, True, False, False]))
     assert found == {"accuracy": 0.5, "auc": 0.625, "amps_called": 0.5, "others_called": 0.5}
-
-
-def test_loops_are_read_and_counted_by_place_from_the_nearer_end(tmp_path):
-    frame = "A" * 60
-    rows = [("ARDYW", "W" * 20), ("ARDYW", "G" * 20), ("CRDDDYW", "WGQG")]
-    lines = [f"x\t{frame}{loop}{after}\t{'0' * 60}{'3' * len(loop)}{'0' * len(after)}" for loop, after in rows]
-    lines.append(f"x\t{frame}ARX{'G' * 9}\t{'0' * 60}{'3' * 5}{'0' * 7}")  # an unknown residue
-    (tmp_path / "a.tsv").write_text("\n".join(["pdb\tsequence\tcdr_mask", *lines]) + "\n")
-    loops = read(tmp_path / "a.tsv")
-    assert loops == [Loop(frame, "ARDYW", "W" * 11), Loop(frame, "CRDDDYW", "WGQG")]
-    f = frequencies(loops, 5)
-    place = AMINO_ACIDS.index
-    assert f[0, place("A")] == pytest.approx(1.001 / 1.27) and f[0, place("C")] == pytest.approx(0.251 / 1.27)
-    assert f[3, place("Y")] == f[4, place("W")] == pytest.approx(1.251 / 1.27)
-    told = baseline(loops, Loop(frame, "ARDYC", ""))
-    assert told["likeliest"] == 0.8
-    assert told["draws"] == pytest.approx((1.001 + 3 * 1.251 + 0.001) / 1.27 / 5)
 
 
 def test_a_natural_stretch_has_the_motifs_where_it_says():
