@@ -16,7 +16,7 @@ from seqdiff.processes.absorbing import Absorbing
 from seqdiff.processes.uniform import Uniform
 from seqdiff.samplers import particles as loops
 from seqdiff.samplers.clouds import choose, clouds, log_weights, normalised
-from seqdiff.samplers.drive import DrawOptions, answer, drive
+from seqdiff.samplers.drive import DrawOptions, answer, drive, generate_clouds
 from seqdiff.samplers.particles import chain_particles, reveal_particles
 from seqdiff.samplers.remasking import Remasking
 from seqdiff.samplers.state import State
@@ -202,6 +202,31 @@ def test_token_sets_are_part_of_what_is_weighted():
     want, evidence = target(LAW, ok)
     end, outcome = run(64, 400, condition=Constrained(3, sets, None, None, None, weighted=True))
     assert abs(estimate(outcome, evidence)) < 4 and bias(end, 64, want) < 0.03
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.25, 1.0])
+def test_the_law_is_the_same_whenever_clouds_are_resampled(threshold):
+    want, evidence = wanted("any order", 1.0)
+    end, outcome = run(64, 400, tilt=1.0, threshold=threshold)
+    assert abs(estimate(outcome, evidence)) < 4 and bias(end, 64, want) < 0.025
+
+
+def test_the_clouds_of_a_request_are_resampled_below_the_share_that_is_given():
+    found = {}
+    for share in (0.0, 1.0):
+        made = generate_clouds(
+            Tabled(LAW, MASKED),
+            MASKED,
+            [torch.full((5,), 3)] * 40,
+            1,
+            lambda index: Constrained(3, None, STRUCTURE, None, Affine(1.0), weighted=True),
+            particles=8,
+            threshold=share,
+        )
+        found[share] = torch.cat([filled.tokens for filled in made])
+        end, outcome = run(8, 40, tilt=1.0, threshold=share)
+        assert torch.equal(found[share], end.tokens[outcome.row])
+    assert not torch.equal(found[0.0], found[1.0])
 
 
 class Vetoes:

@@ -18,7 +18,7 @@ from functools import lru_cache, partial
 from constraints.guidance import guides as guidance
 from constraints.guidance.guides import LogProbability, Lookahead, Requirement
 from domains import wishes
-from domains.smiles.completions import Steered, completed
+from domains.smiles.completions import LastHoles, Steered, completed, valid_ahead
 from domains.smiles.filters import ALERTS, read_alerts
 from domains.smiles.properties import COUNTS, METRICS, figure, parse
 from domains.smiles.similarity import read_lead
@@ -110,7 +110,7 @@ def look_ahead(alphabet: Alphabet) -> Callable[[str, float, float], LogProbabili
     return ahead
 
 
-def guide_of(text: str, alphabet: Alphabet, ahead: Callable | None = None) -> Requirement | Lookahead | Steered:
+def guide_of(text: str, alphabet: Alphabet, ahead: Callable | None = None) -> Requirement | Lookahead | Steered | LastHoles:
     """A wish as a part of a guide.
 
     Args:
@@ -118,8 +118,10 @@ def guide_of(text: str, alphabet: Alphabet, ahead: Callable | None = None) -> Re
             known on the way.
     """
     wish = read_wish(text)
-    if wish.figure is None or ahead is None:
+    if ahead is None:
         return wishes.guide_of(wish, alphabet)
+    if wish.figure is None:
+        return valid_ahead(wish, alphabet)
     predicted = ahead(wish.figure, wish.low, wish.high)
     if predicted is None and wish.figure.partition(" ")[0] not in DEAR:
         return completed(wish, alphabet)

@@ -11,7 +11,7 @@ from rdkit.Chem import AllChem, DataStructs
 from constraints.guidance.guides import Lookahead, RewardGuide
 from domains.design import design
 from domains.registry import find_model
-from domains.smiles.completions import HOLES, LEAST, UNKNOWN, Steered, mended
+from domains.smiles.completions import HOLES, LEAST, REST, UNKNOWN, LastHoles, Steered, mended
 from domains.smiles.domain import wish as wish_of_domain
 from domains.smiles.properties import parse
 from domains.smiles.tokens import tokenize
@@ -180,6 +180,56 @@ def test_completions_are_a_function_of_the_row(alphabet):
     base = guide.log_tilt(x_t, torch.full((3,), 0.2), positions, p)[1]
     alone = guide.log_tilt(x_t[2:], torch.full((1,), 0.2), positions[2:], p[2:])[1]
     assert base[0] == base[1] and base[2] == alone[0]
+
+
+def given(row: str, alphabet: Alphabet, *holes: dict[str, float]):
+    """A row with a hole at each "?", the queried positions of all tokens, and p with these probabilities at the holes."""
+    tokens = [token for part in row.split("?") for token in (*tokenize(part), None)][:-1]
+    x_t = torch.tensor([[alphabet.mask if token is None else alphabet.ids[token] for token in tokens]])
+    p = torch.full((1, len(tokens), len(alphabet)), 1 / len(alphabet), dtype=torch.float64)
+    for place, law in zip((x_t[0] == alphabet.mask).nonzero()[:, 0].tolist(), holes, strict=True):
+        p[0, place] = 0.0
+        for token, mass in law.items():
+            p[0, place, alphabet.ids[token]] = mass
+    return x_t, torch.zeros(1), torch.arange(len(tokens)).unsqueeze(0), p
+
+
+def test_the_last_hole_is_drawn_given_that_the_row_is_valid(alphabet):
+    guide = wish_of_domain("valid", alphabet)
+    assert isinstance(guide, LastHoles)
+    x_t, t, positions, p = given("c1ccccc?", alphabet, {"1": 0.5, "c": 0.3, "C": 0.2 - REST / 2, "N": REST / 2})
+    g, base = guide.log_tilt(x_t, t, positions, p)
+    said = {token: float(g[0, 7, alphabet.ids[token]].exp()) for token in ("1", "c", "C", "N")}
+    assert said["1"] == 1.0 and said["N"] == 1.0 and base.tolist() == [0.0]  # of N it was not asked
+    assert said["c"] == pytest.approx(REST / (0.3 + REST)) and said["C"] == pytest.approx(REST / (0.2 + REST), rel=1e-3)
+    assert not g[0, :7].any()
+    assert guide.final(torch.tensor([alphabet.encode(tokenize(text)) for text in ("c1ccccc1", "c1ccccCC")])).tolist() == [
+        0.0,
+        NEVER,
+    ]
+
+
+def test_the_last_two_holes_are_gone_through_together(alphabet):
+    guide = wish_of_domain("valid", alphabet)
+    law = {"1": 0.5, "c": 0.3, "n": 0.2}
+    g, _ = guide.log_tilt(*given("c1cccc??", alphabet, law, {"1": 0.6, "C": 0.4}))
+    first, second = ({v: float(g[0, i, alphabet.ids[v]].exp()) for v in ("1", "c", "n", "C")} for i in (6, 7))
+    assert first["c"] == pytest.approx(0.6, abs=1e-3) and first["n"] == pytest.approx(0.6, abs=1e-3)  # closed by the second
+    assert first["1"] < 2 * REST / 0.5  # a ring of five carbons
+    assert second["1"] == pytest.approx(0.5, abs=1e-3) and second["C"] < 2 * REST / 0.4
+
+
+def test_rows_with_more_holes_are_not_looked_at_for_validity(alphabet):
+    def failing(rows):
+        raise AssertionError
+
+    guide = LastHoles(failing, wish_of_domain("valid", alphabet))
+    three = given("C???", alphabet, {"C": 1.0}, {"C": 1.0}, {"C": 1.0})
+    assert not guide.log_tilt(*three)[0].any() and not guide.log_tilt(*given("CC", alphabet))[0].any()
+    with pytest.raises(AssertionError):
+        guide.log_tilt(*given("CC??", alphabet, {"C": 1.0}, {"C": 1.0}))
+    x_t, t, positions, p = three
+    assert not guide.log_tilt(x_t, t, positions[:, 1:2], p[:, 1:2])[0].any()  # two of the three are not asked for
 
 
 def test_without_a_look_ahead_and_for_alerts_only_the_end_weighs(alphabet):
