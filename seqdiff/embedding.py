@@ -79,10 +79,16 @@ class Embedding(nn.Module):
         return p_x0 @ self.table().to(p_x0.dtype)
 
     def logits(self, x0_hat: Tensor, sigma: float = 1.0) -> Tensor:
-        """Rounding head (…, D) → (…, V): −|x̂0 − e_v|²/(2σ²), or the linear head's."""
+        """Rounding head (…, D) → (…, V), up to a constant of each row: −|x̂0 − e_v|²/(2σ²), or the linear head's.
+
+        (x̂0·e_v − |e_v|²/2)/σ² leaves |x̂0|² out: one product, where distances take five passes over (…, V). Never in
+        half precision: of a logit near |e_v|² = D it would leave steps of D/256.
+        """
         if self.head is not None:
             return self.head(x0_hat.to(self.head.weight.dtype))
-        return -squared_distance(x0_hat, self.table().to(x0_hat.dtype)) / (2 * sigma**2)
+        with torch.autocast(x0_hat.device.type, enabled=False):
+            table = self.table().to(x0_hat.dtype)
+            return nn.functional.linear(x0_hat / sigma**2, table, -table.square().sum(-1) / (2 * sigma**2))
 
     def nearest(self, x: Tensor) -> Tensor:
         """(…, D) → (…): the token whose vector is nearest, the first of equals."""

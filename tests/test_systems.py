@@ -45,7 +45,7 @@ def test_a_system_learns_bounds_and_samples_a_law(name, data, tmp_path):
     law = ising()
     torch.manual_seed(0)
     network, system = build_system(name, MODEL, {"kind": "linear"})
-    steps, passes = (400, 64) if name in ON_VECTORS else (240, 32)
+    steps, passes = (500, 64) if name in ON_VECTORS else (240, 32)
     run = RunConfig(steps=steps, batch_tokens=1024, precision="fp32", eval_every=steps, checkpoint_every=steps, eval_rows=400)
     config = TrainingConfig(optimizer=OptimizerConfig(lr=5e-3, warmup=20, ema=0.98), run=run)
     log: list[dict] = []

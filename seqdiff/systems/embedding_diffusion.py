@@ -112,11 +112,13 @@ class EmbeddingDiffusion(System):
         """x̂0 of a first pass without gradient, as sampling forms it, for half of the rows; zeros for the others."""
         if not network.config.self_condition:
             return None
+        previous = torch.zeros_like(x_t)
+        fed_back = (rows.uniform(1, Stream.CHOICE) < 0.5).flatten().nonzero().flatten()
+        given = [None if each is None else each[fed_back] for each in (t, rows.label, rows.mask_lengths)]
         with torch.no_grad():
-            logits = self.denoiser(network)(x_t, t, rows.label, rows.mask_lengths)
-            first = network.embedding.mean(logits.softmax(-1))
-        fed_back = rows.uniform(1, Stream.CHOICE) < 0.5
-        return torch.where(fed_back.unsqueeze(-1), first, 0.0)
+            logits = self.denoiser(network)(x_t[fed_back], *given)
+            previous[fed_back] = network.embedding.mean(logits.softmax(-1)).to(previous.dtype)
+        return previous
 
     def bound(self, network, x_0, label, draws=4, seed=0):
         free = target(x_0, self.separator, torch.ones_like(x_0, dtype=torch.bool))
