@@ -5,6 +5,7 @@ from dataclasses import asdict
 
 from seqdiff.checkpoint import Checkpoint
 from seqdiff.processes.absorbing import Absorbing
+from seqdiff.systems.classifier import Regression, Tagging
 from seqdiff.training.config import TrainingConfig
 from seqdiff.training.data import EncodedData
 
@@ -38,6 +39,38 @@ def model_card(name: str, domain: str, checkpoint: Checkpoint, data: EncodedData
         ],
         "",
         "## Configuration",
+        "",
+        "```json",
+        json.dumps(asdict(config), indent=1),
+        "```",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def classifier_card(name: str, domain: str, checkpoint: Checkpoint, data: EncodedData, config: TrainingConfig) -> str:
+    """Markdown from the run's own records, of a classifier or regressor on noisy input."""
+    metrics, system = checkpoint.metrics, checkpoint.system
+    what, unit = f"the class: {', '.join(data.label_names)}", "row"
+    if isinstance(system, Tagging):
+        what, unit = "a class of each token", "tagged token"
+    elif isinstance(system, Regression):
+        what, unit = f"the number {system.target!r}", "row, the number in units of its deviation"
+    bounds = ((key.removeprefix("bound/"), v) for key, v in metrics.items() if key.startswith("bound/"))
+    lines = [
+        f"# {name}",
+        "",
+        f"Tells {what}, from rows of {domain} under noise, for guidance; over {len(data.alphabet)} tokens.",
+        f"{metrics['steps']:,} steps, {metrics['training_hours']} hours on {metrics['device']}; "
+        f"sha256 of the encoded data {metrics['data_sha256']}.",
+        "",
+        f"Held-out −log p(y | x_t) averaged over t, nats a {unit}:",
+        "",
+        *[f"- {group}: {value:.4f}" for group, value in bounds],
+        "",
+        "Held-out rows, by noise level t:",
+        "",
+        *[f"- {key}: {value:.4f}" for key, value in metrics.items() if "/t=" in key],
         "",
         "```json",
         json.dumps(asdict(config), indent=1),

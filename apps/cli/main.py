@@ -49,10 +49,14 @@ Seed = Annotated[int | None, typer.Option(help="Of all noise; the same seed give
 Steps = Annotated[int | None, typer.Option(help="T, steps of the reverse process.", show_default="128")]
 SamplerName = Annotated[
     str | None,
-    typer.Option("--sampler", help="remasking, …; see docs/samplers.md.", show_default="event-driven or the model's own"),
+    typer.Option(
+        "--sampler",
+        help="event-driven, entropy-bounded, remasking, …; docs/samplers.md has all.",
+        show_default="event-driven or the model's own",
+    ),
 ]
 Model = Annotated[str | None, typer.Option(help="Bundled name, or path of a checkpoint folder (with a slash).")]
-Class = Annotated[str | None, typer.Option("--class", help="Class of the model to draw from, such as zinc or chembl.")]
+Class = Annotated[str | None, typer.Option("--class", help="Class of the model to draw from, as `seqdiff models` lists them.")]
 Temperature = Annotated[float | None, typer.Option(help="Below 1 sharpens p(x0 | x_t).", show_default="1.0")]
 TopP = Annotated[float | None, typer.Option(help="Nucleus of each draw.", show_default="1.0")]
 BatchSize = Annotated[int | None, typer.Option(help="Rows in one pass.", show_default="64")]

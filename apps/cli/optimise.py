@@ -21,7 +21,7 @@ def optimise_smiles(
     first: Annotated[int | None, typer.Option(help="Designs to begin with, without --start.", show_default="100")] = None,
     seed: Annotated[int | None, typer.Option(help="Of all noise.", show_default="0")] = None,
     model: Annotated[str | None, typer.Option(help="Bundled name, or path of a checkpoint folder (with a slash).")] = None,
-    label: Annotated[str | None, typer.Option("--class", help="Class of the model, such as zinc or chembl.")] = None,
+    label: Annotated[str | None, typer.Option("--class", help="Class of the model, as `seqdiff models` lists them.")] = None,
     moves: Annotated[
         list[str] | None, typer.Option("--move", help="How molecules are changed, as name=number: batch=40, cut=8; repeatable.")
     ] = None,

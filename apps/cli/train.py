@@ -5,19 +5,19 @@ import json
 import signal
 import time
 import tomllib
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from apps.cli.card import model_card
+from apps.cli.card import classifier_card, model_card
 from apps.cli.curve import draw_curve
 from domains.registry import DOMAINS, find_model, get_domain
-from seqdiff.checkpoint import Checkpoint, load_checkpoint
+from seqdiff.checkpoint import load_checkpoint
 from seqdiff.errors import ConfigError
-from seqdiff.systems.classifier import Guidance, Regression, quality
+from seqdiff.systems.classifier import Guidance, quality
 from seqdiff.training.build import build, to_checkpoint
 from seqdiff.training.config import TrainingConfig, from_table
 from seqdiff.training.data import EncodedData
@@ -77,34 +77,6 @@ def run(
         get_domain(domain).training_extras(data, out / "model")
     done = "finished" if progress.step >= config.run.steps else "stopped; the same command goes on"
     console.print(f"{done} at step {progress.step} of {config.run.steps}; model in {out / 'model'}", highlight=False)
-
-
-def classifier_card(name: str, domain: str, checkpoint: Checkpoint, data: EncodedData, config: TrainingConfig) -> str:
-    """Markdown from the run's own records, of a classifier or regressor on noisy input."""
-    metrics, system = checkpoint.metrics, checkpoint.system
-    what = f"the number {system.target!r}" if isinstance(system, Regression) else f"the class: {', '.join(data.label_names)}"
-    nats = [f"- {key.removeprefix('bound/')}: {v:.4f} nats a row" for key, v in metrics.items() if key.startswith("bound/")]
-    lines = [
-        f"# {name}",
-        "",
-        f"Tells {what}, from rows of {domain} under noise, for guidance; over {len(data.alphabet)} tokens.",
-        f"{metrics['steps']:,} steps, {metrics['training_hours']} hours on {metrics['device']}; "
-        f"sha256 of the encoded data {metrics['data_sha256']}.",
-        "",
-        "Held-out −log p(y | x_t) averaged over t (a number in units of its deviation):",
-        "",
-        *nats,
-        "",
-        "Held-out rows, by noise level:",
-        "",
-        *[f"- {key}: {value:.4f}" for key, value in metrics.items() if "/t=" in key],
-        "",
-        "```json",
-        json.dumps(asdict(config), indent=1),
-        "```",
-        "",
-    ]
-    return "\n".join(lines)
 
 
 def read_config(path: Path) -> tuple[dict, Path]:
