@@ -29,7 +29,14 @@ def _icon():
 def _header(shown: str) -> None:
     """The way from start to results; what cannot be opened yet is dimmed."""
     has_draft, has_run = session.draft() is not None, session.run_id() is not None
-    open_ = {"start": True, "template": has_draft, "wanted": has_draft, "run": has_draft or has_run, "results": has_run}
+    open_ = {
+        "start": True,
+        "template": has_draft,
+        "wanted": has_draft,
+        "run": has_draft or has_run,
+        "results": has_run,
+        "runs": True,
+    }
     for column, (name, label) in zip(st.columns(len(session.PAGES)), session.PAGES.items(), strict=True):
         column.button(
             label,

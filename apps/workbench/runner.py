@@ -1,7 +1,7 @@
 """Runs at work: off the script threads of the pages, a few at a time, cancelled before their next pass, kept in the store.
 
-A run belongs to the sessions that look at it. When the last has closed its page, the run stops before its next pass, after
-some seconds of grace for a page that is loaded again; unless it is to go on in the background.
+A run belongs to the sessions that look at it. When the last has closed its page, no further pass is made; a page that is
+loaded again within some seconds finds the run and it goes on, otherwise it ends. A run that is to go on in the background does.
 """
 
 import threading
@@ -15,7 +15,8 @@ from typing import Any
 
 from apps.workbench.store import Store
 
-GRACE = 10.0  # seconds without a session
+GRACE = 10.0  # seconds that a run without a page waits for one
+PAUSE = 0.1  # seconds between two looks for it
 CHECKS = 256  # requests whose check is remembered
 FRAMES = 400  # states of the row that is shown
 ENDED = 64  # runs that have ended whose progress is kept
@@ -48,7 +49,6 @@ class Progress:
     place: int = -1
     stop: threading.Event = field(default_factory=threading.Event)
     sessions: set[str] = field(default_factory=set)
-    seen: float = field(default_factory=time.monotonic)
 
     @property
     def part(self) -> float:
@@ -204,12 +204,12 @@ class Runner:
 
     def _watch(self, run: str, progress: Progress, state, names: list[str | None]) -> None:
         """Before each pass: whether to go on, and how the row that is shown stands."""
-        now = time.monotonic()
+        gone = time.monotonic()
+        while not progress.stop.is_set() and not progress.keep and not any(map(self.alive, progress.sessions)):
+            if time.monotonic() - gone > GRACE:
+                raise Stopped
+            progress.stop.wait(PAUSE)
         if progress.stop.is_set():
-            raise Stopped
-        if progress.keep or any(map(self.alive, progress.sessions)):
-            progress.seen = now
-        elif now - progress.seen > GRACE:
             raise Stopped
         places = state.sample.tolist()
         still = ((state.tokens >= len(names) - 2) & state.changeable).sum(1) / state.changeable.sum(1).clamp(min=1)

@@ -22,6 +22,7 @@ PAGES = {
     "wanted": "3 · Rules and wishes",
     "run": "4 · Run",
     "results": "5 · Results",
+    "runs": "All runs",
 }
 DATABASE, MODELS = "SEQDIFF_WORKBENCH_DATABASE", "SEQDIFF_WORKBENCH_MODELS"
 LINK = re.compile(r"(?<=:)(?=//)|(?<=www)(?=\.)|(?<=@)", re.IGNORECASE)  # where what looks like an address is broken

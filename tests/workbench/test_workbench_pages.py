@@ -174,6 +174,29 @@ def test_results_are_filtered_starred_noted_and_used_again(bench):
     assert shown.text_area[0].value == found[-1].sequence
 
 
+def test_runs_are_drawn_with_what_came_of_them_and_compared(bench):
+    assert "no runs yet" in opened("runs").info[0].value
+    first = bench.runner.submit(MOLECULES, "A run")
+    ended(bench, first)
+    second = bench.runner.submit({**MOLECULES, "n": 8, "seed": 0}, "A run", first)
+    ended(bench, second)
+    text = bench.store.submit({"domain": "text", "template": "A {2}.", "n": 1, "model": "text-small"}, "Another")
+    shown = opened("runs")
+    chart = json.loads(shown.get("vega_lite_chart")[0].proto.spec)
+    assert {"text", "rule", "circle"} == {layer["mark"]["type"] for layer in chart["layer"]}
+    assert "Choose two runs" in shown.info[0].value
+    good(shown.multiselect(key="compared").set_value([first, text]).run())
+    assert "one domain" in shown.info[0].value
+    good(shown.multiselect(key="compared").set_value([first, second]).run())
+    asked, counts, both = (table.value for table in shown.dataframe)
+    assert list(asked.iloc[0]) == ["n", "6", "8"]
+    assert list(counts.iloc[0])[1:] == [6, 8]
+    one, other = ({d.canonical for d in bench.store.results(run) if d.valid} for run in (first, second))
+    assert set(both["sequence"]) == one & other  # the same seed: the first six are the same
+    assert one <= other
+    assert one
+
+
 def test_files_hold_what_the_engine_made(bench):
     run = bench.runner.submit(MOLECULES, "A run")
     row = ended(bench, run)

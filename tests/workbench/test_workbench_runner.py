@@ -88,6 +88,24 @@ def test_a_run_stops_when_its_page_is_closed_unless_it_is_kept(tmp_path, monkeyp
     found.runner.close()
 
 
+def test_a_run_without_a_page_waits_and_goes_on_with_the_next(tmp_path, monkeypatch):
+    there: set[str] = {"mine"}
+    found = Bare(f"sqlite:///{tmp_path / 'runs.db'}", alive=there.__contains__)
+    go, reached = held(found, monkeypatch)
+    run = found.runner.submit(TABLE, session="mine")
+    assert reached.wait(PATIENCE)
+    there.clear()
+    frames = found.runner.progress(run, "mine").frames
+    go.set()
+    time.sleep(0.5)
+    assert len(found.runner.progress(run, "mine").frames) <= len(frames) + 1  # the pass that was under way, and no other
+    assert found.store.state(run)["state"] == "running"
+    there.add("again")
+    found.runner.progress(run, "again")
+    assert ended(found, run)["state"] == "done"
+    found.runner.close()
+
+
 def test_another_page_that_looks_keeps_a_run_going(tmp_path, monkeypatch):
     monkeypatch.setattr(running, "GRACE", -1.0)
     there = {"mine"}

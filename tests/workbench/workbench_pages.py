@@ -6,6 +6,8 @@ from pathlib import Path
 from streamlit.testing.v1 import AppTest
 
 from apps.workbench import session
+from constraints.certificate import Certificate
+from domains.answer import Design
 
 APP = Path(session.__file__).parent / "app.py"
 PATIENCE = 60.0  # seconds that a run of a tiny model may take on a busy machine
@@ -47,3 +49,9 @@ def ended(bench, run: str) -> dict:
             return row
         time.sleep(0.02)
     raise AssertionError(f"run still {bench.store.state(run)['state']}")
+
+
+def hostile(text: str) -> Design:
+    """A design all of whose words are this text."""
+    told = Certificate("uncorrected", text, (text,), (text,))
+    return Design(text, text, False, text, True, (), {"qed": None}, told, 0, text)

@@ -47,11 +47,7 @@ def histogram(values: list[float], known: Any) -> Any:
     import pandas as pd
 
     sets = {"designs": np.asarray(values)} | ({} if known is None else {"training": np.asarray(known, float)})
-    joint = np.concatenate(list(sets.values()))
-    joint = joint[np.isfinite(joint)]
-    edges = np.histogram_bin_edges(joint, BINS)
-    if (joint == joint.round()).all() and np.ptp(joint) <= BINS:
-        edges = np.arange(joint.min(), joint.max() + 2) - 0.5  # counted things: a bin for each number
+    edges = edges_of(list(sets.values()))
     rows = []
     for which, numbers in sets.items():
         counts = np.histogram(numbers, edges)[0]
@@ -65,6 +61,17 @@ def histogram(values: list[float], known: Any) -> Any:
     bars = bars.encode(y2=alt.datum(0))
     line = base.transform_filter("datum.set == 'training'").mark_line(interpolate="step-after", strokeWidth=2).encode()
     return alt.layer(bars, line).properties(height=200)
+
+
+def edges_of(sets: list[Any]) -> Any:
+    """Edges of bins that suit all of these arrays: of counted things a bin for each number."""
+    import numpy as np
+
+    joint = np.concatenate(sets)
+    joint = joint[np.isfinite(joint)]
+    if (joint == joint.round()).all() and np.ptp(joint) <= BINS:
+        return np.arange(joint.min(), joint.max() + 2) - 0.5
+    return np.histogram_bin_edges(joint, BINS)
 
 
 def _scatter(made: list, domain: str) -> None:

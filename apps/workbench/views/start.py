@@ -92,6 +92,8 @@ def _recent(services: Services) -> None:
     found = services.store.recent(8)
     if not found:
         st.caption("None yet. Open an example and run it; it is then listed here.")
+    else:
+        st.button("All runs, and what came of which", key="all-runs", on_click=session.go, args=("runs",))
     for row in found:
         title = row["title"] or row["spec"].get("template") or "free design"
         when = time.strftime("%d %b %H:%M", time.localtime(row["created"]))
