@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
+LONGEST = 120  # characters of a constraint or wish that a certificate repeats: a list of tokens or a profile can be longer
 LAWS = {
     "exact": "the model's {steps}-step law under them",
     "any-order": "the model's any-order law under them, no discretisation",
@@ -10,6 +11,8 @@ LAWS = {
     "heuristic": "heuristic, that of the sampler's own definition",
     "uncorrected": "every step is drawn from the model's law under what must hold, but the steps compose into another law; "
     "particles correct it",
+    "vectors": "every step moves by the score under what must hold, worked out as if tokens were independent given x_t; where "
+    "they are it tends to the model's law under it, where they are not to another law",
     "gradients": "heuristic, every step moved up a gradient{wish}",
     "particles": "the model's law under what must hold{wish}, as the number of particles grows ({particles} here)",
 }
@@ -20,9 +23,9 @@ class Certificate:
     """How a design was obtained, and what was found when it was looked at.
 
     Attributes:
-        law: a key of `LAWS`.
+        law: a key of `LAWS` ("vectors" is the text of "uncorrected" for a process on vectors).
         text: the same in words.
-        holds: what must hold, as text, and holds by construction.
+        holds: what must hold, as text, and holds by construction; a long one is cut short, the request has it in full.
         violations: what an independent check found broken, as text; nothing, unless seqdiff is wrong.
         guidance: what was wished, as text.
         particles: N; 1: nothing was weighted.
@@ -48,6 +51,15 @@ class Certificate:
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def brief(text: str, longest: int = LONGEST) -> str:
+    """The text; of a long one both ends, where its kind and its range stand, and how long it is."""
+    if len(text) <= longest:
+        return text
+    middle = f" … ({len(text):,} characters) … "
+    end = (longest - len(middle)) // 3
+    return f"{text[: longest - len(middle) - end]}{middle}{text[-end:]}"
 
 
 def words(law: str, steps: int, particles: int = 1, wish: str = "") -> str:

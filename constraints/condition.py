@@ -125,10 +125,11 @@ class Constrained:
         """p(x_0^i | x_t, C) (R, P, V): what a process on vectors takes its x̂0 from."""
         positions, asked = query.positions, query.open
         assert positions is not None and asked is not None
-        M = p_x0 if self.sets is None else p_x0 * self.sets.allowed(query.rows, positions)
+        allowed = torch.ones_like(p_x0) if self.sets is None else self.sets.allowed(query.rows, positions)
+        M = torch.maximum(p_x0, LEAST * torch.ones_like(p_x0)) * allowed  # what the denoiser rules out, not what must hold
         if self.structure is None:
             return M / M.sum(-1, keepdim=True)
-        full = self._full(query, M, asked).clamp(min=LEAST).requires_grad_()
+        full = self._full(query, M, asked).requires_grad_()
         with torch.enable_grad():
             log_z = self._of(query).log_mass(full, self._region(query))
             (gradient,) = torch.autograd.grad(torch.where(log_z.isfinite(), log_z, 0.0).sum(), full)

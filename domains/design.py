@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from constraints import Canvas
-from constraints.certificate import Certificate, words
+from constraints.certificate import Certificate, brief, words
 from constraints.compilation.compile import top_level
 from domains.answer import Design, Designs
 from domains.registry import get_domain, get_wishes
@@ -133,24 +133,26 @@ def _threshold(spec: DesignSpec) -> float:
 def _certificate(task: Task, tokens: Tensor, index: int, chosen: int, filled: Filled) -> Certificate:
     spec, ready, place = task.spec, task.way(index).plan, int((filled.index == index).nonzero()[0])
     law = get_sampler(task.sampler).certificate
+    wishes = " & ".join(map(brief, spec.wishes))
     found: dict[str, Any] = {}
     if ready is not None:
-        holds = tuple(str(part) for part in top_level(ready.compiled.expression)) + ready.compiled.spoken
-        found = {"holds": holds, "violations": tuple(ready.violations(tokens, chosen))}
-        law = "uncorrected" if ready.compiled.structure is not None and law != "heuristic" else law
+        holds = tuple(brief(str(part)) for part in top_level(ready.compiled.expression)) + ready.compiled.spoken
+        found = {"holds": holds, "violations": tuple(map(brief, ready.violations(tokens, chosen)))}
+        law = "uncorrected" if ready.asked and law != "heuristic" else law
         if task.cloud > 1:
             law = "particles"
             found |= {
                 "log_evidence": float(filled.log_evidence[place]),
                 "sample_size": float(filled.sample_size[place]),
                 "particles": spec.cloud,
-                "guidance": " & ".join(spec.wishes),
+                "guidance": wishes,
             }
     wished = wish_words(spec.wishes, get_wishes(spec.domain).read_wish) if spec.wishes else ""
     wished += f"; what the task {spec.task} asks (hard)" if wished and spec.task else ""
     if task.gradients:
-        law, found["guidance"] = "gradients", " & ".join(spec.wishes)
-    text = words(law, spec.steps, task.cloud, wished) + _sharpened(spec.options())
+        law, found["guidance"] = "gradients", wishes
+    on_vectors = law == "uncorrected" and isinstance(task.checkpoint.process, EmbeddedProcess)
+    text = words("vectors" if on_vectors else law, spec.steps, task.cloud, wished) + _sharpened(spec.options())
     return Certificate(law, text, **found, seed=spec.seed, model=task.checkpoint.sha256)
 
 

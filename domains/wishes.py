@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from constraints.certificate import brief
 from constraints.guidance.guides import LogProbability, Lookahead, Requirement
 from domains.scorers import scorer
 from seqdiff.alphabet import Alphabet
@@ -163,6 +164,6 @@ def words(texts: tuple[str, ...], read: Callable[[str], Wish]) -> str:
     """What was wished, for a certificate: what is never broken in a design that is returned, and what only bent the law."""
     hard = [text for text in texts if read(text).hard]
     soft = [text for text in texts if text not in hard]
-    parts = [f"{' & '.join(hard)} (hard: a design that breaks it is not returned)"] * bool(hard)
-    parts += [f"{' & '.join(soft)} (soft: better weighs more, nothing is promised)"] * bool(soft)
+    parts = [f"{' & '.join(map(brief, hard))} (hard: a design that breaks it is not returned)"] * bool(hard)
+    parts += [f"{' & '.join(map(brief, soft))} (soft: better weighs more, nothing is promised)"] * bool(soft)
     return "; ".join(parts)

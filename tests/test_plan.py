@@ -208,3 +208,21 @@ def test_ties_decide_what_is_possible_and_do_not_weigh():
     p = torch.full((1, 5, 3), 1 / 3).expand(9, 5, 3)
     drawn = asked.condition(torch.zeros(9, dtype=torch.int64)).structure.draw(p, torch.rand(9, 5, dtype=torch.float64))[0]
     assert torch.equal(drawn[:, :2], drawn[:, 3:])  # and they still hold
+
+
+def test_a_long_constraint_is_cut_short_in_the_certificate_and_not_in_the_request(model):
+    words = ", ".join(f'"{"".join(word)}"' for word in itertools.product("CNO", repeat=3))
+    constraint = f"within(gap1, words({words}))"
+    made = design(DesignSpec("smiles", TEMPLATE, n=2, steps=8, bound_draws=0, constraint=constraint), checkpoint=model)
+    (told,) = (text for text in made.designs[0].certificate.holds if text.startswith('within(gap1, words("CCC"'))
+    assert made.spec.constraint == constraint
+    assert len(told) <= 120 < len(constraint) and told.endswith('"OOO"))') and f"({len(constraint)} characters)" in told
+
+
+def test_token_sets_alone_are_not_said_to_have_the_models_law(model):
+    """p restricted position by position is not the model's law given the restriction; pins and holes alone have that."""
+    laws = [
+        design(DesignSpec("smiles", TEMPLATE, n=1, steps=8, bound_draws=0, constraint=c), checkpoint=model).designs[0]
+        for c in ("within(gap1, ban([O]))", None)
+    ]
+    assert [item.certificate.law for item in laws] == ["uncorrected", "exact"]

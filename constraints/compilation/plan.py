@@ -44,6 +44,7 @@ class Plan:
         probability: (K,) float64, ∝ π(ℓ) Z_ℓ, 0 where nothing can be filled.
         compiled: what must hold, row k for combination k.
         skipped: combinations that were not looked at, because there are more than MOST.
+        asked: whether more must hold than the template's own pins and bans.
     """
 
     template: Template
@@ -52,6 +53,7 @@ class Plan:
     probability: Tensor
     compiled: Compiled
     skipped: int = 0
+    asked: bool = False
 
     def draw(self, samples: Tensor, seed: int) -> tuple[list[Canvas], Tensor]:
         """One canvas a sample, and the combination (n,) that it has; a function of (seed, sample)."""
@@ -98,7 +100,8 @@ def plan(
     if not bool((possible & (prior > 0)).any()):
         raise explain(whole, alphabet, layouts, syntax=syntax)
     probability = torch.where(possible, prior, 0.0)
-    ready = Plan(template, alphabet, tuple(lengths), probability / probability.sum(), compiled, skipped)
+    more = expression is not None or syntax is not None
+    ready = Plan(template, alphabet, tuple(lengths), probability / probability.sum(), compiled, skipped, more)
     asked = [part for part in top_level(expression) if not isinstance(part, Tie)]
     if log_mass is None or not asked or int((probability > 0).sum()) == 1:
         return ready
@@ -109,7 +112,7 @@ def plan(
     log_weight[able] = probability[able].log() + log_mass(weighed, able)
     if bool(log_weight.isneginf().all()):  # the model rules out everything that could hold: no length before another
         return ready
-    return Plan(template, alphabet, tuple(lengths), torch.softmax(log_weight, -1), compiled, skipped)
+    return replace(ready, probability=torch.softmax(log_weight, -1))
 
 
 def combinations(template: Template, expression: Constraint | None = None) -> tuple[list[tuple[int, ...]], Tensor, int]:

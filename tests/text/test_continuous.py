@@ -91,7 +91,11 @@ def test_constraints_hold(model):
     made = ask(model, template="The pub {4-8}", constraint='regex(".*(river|park)\\\\.")', n=16)
     assert len(made.designs) == 16 and made.summary["satisfied"] == 16
     assert all(re.search(r"(river|park)\.$", item.sequence) for item in made.designs)
-    assert made.designs[0].certificate.law == "uncorrected"
+    certificate = made.designs[0].certificate
+    assert certificate.law == "uncorrected" and "as if tokens were independent given x_t" in certificate.text
+    assert "particles" not in certificate.text, "a process on vectors has none"
+    banned = ask(model, template="The pub {4}", constraint='ban(" river", 3)', n=2).designs[0].certificate
+    assert banned.law == "uncorrected", "p restricted position by position is not the model's law given that"
 
 
 def test_the_class_can_be_said_louder(model):
