@@ -1,47 +1,68 @@
-"""Control of text on held-out meanings: what is asked, in how many of the texts it stands; unguided, guided and constrained.
+"""Control of text on held-out meanings: what is asked, in how many of the texts it stands, how fluent they are, at what price.
 
     python -m domains.text.tagger --ud ud_ewt_train.conllu.xz --dev ud_ewt_dev.conllu.xz --out tagger.xz
-    python -m benchmarks.text_control --model text-small --data DATA --tagger tagger.xz --out docs/text-control.json
+    python -m benchmarks.text_judge --data DATA --model text-small --out judge-data
+    seqdiff train text-judge --data judge-data --out runs/text-judge
+    seqdiff train text-autoregressive --data DATA --out runs/text-autoregressive
+    python -m benchmarks.text_control --model text-small text-small-continuous --data DATA --tagger tagger.xz \
+        --judge runs/text-judge/model --control runs/text-autoregressive/model --out docs/text-control.json
 
-Diffusion-LM's protocol (Li et al., 2022, section 5) on meanings and keyword sets that the model was not trained on
-(`domains.text.data.is_held_out`); its figures and FUDGE's stand beside ours, though they are of another split of E2E.
+Diffusion-LM's protocol (Li et al., 2022, section 5) on meanings and keyword sets that no model was trained on
+(`benchmarks.text_targets`); its figures and FUDGE's are of another split of E2E.
 
-    task        target                           success                             guided                   constrained
-    fields      one field of a meaning           its value stands in the text        the field is pinned      … its value hard
-    length      words of a text, n               n − 2 to n + 2 words                wished, 8 particles      hard
-    tags        parts of speech of a text        share of tokens so tagged           –                        hard word classes
-    infilling   a sentence between two others    n ± 2 words; BLEU-4 and ROUGE-L     its neighbours pinned    … n ± 2 words hard
-    keywords    a keyword set                    share that stands, inflected        the field is pinned      … and hard
+    task        target                           success
+    fields      one field of a meaning           its value stands in the text
+    meaning     all fields of a meaning          share of (at most three) values that stand
+    length      words of a text, n               n − 2 to n + 2 words
+    tags        parts of speech of a text        share of tokens that a tagger reads so
+    infilling   a sentence between two others    n ± 2 words; BLEU-4 and ROUGE-L
+    keywords    a keyword set (CommonGen)        share that stands, in any inflection
 
-"Unguided" are free texts of the same class (for tags, of as many tokens). Every text is checked here by plain Python, tags by a
-tagger. A target that is refused, or of which a particle cloud abstains, counts as missed. `whole` is the share of texts with
-success 1, `bound` the model's own bound in nats a free token, `entropy` that of a word given the one before it over all texts
-of a cell: a text that repeats itself looks likely.
+    way          what the model is asked
+    unguided     free texts of the class (for tags, of as many tokens)
+    conditioned  the fields stand before the text; of infilling the two sentences beside
+    guided       the same with classifier-free guidance towards the fields; length: a wish, of particles or by its gradient
+    constrained  the same, and what is asked is hard
+    particles    the same with 8 particles, which make the law right
+    control      the autoregressive model, told what "conditioned" is told
+    rejection    the best of its tries (`benchmarks.text_rejection`)
+    held out     the texts that people wrote for the targets
+
+Every text is checked here by plain Python. A target that is refused, or of which a cloud of particles abstains, counts as
+missed. `whole` is the share of texts with success 1; `judge` an independent autoregressive model's nats a word; `entropy` that
+of a word given the one before it over all texts of a cell (a text that repeats itself looks likely); `passes` are rows through
+the network a text. Cells that stand in --out with the same settings are not made again.
 """
 
 import argparse
+import contextlib
+import hashlib
 import json
-import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from benchmarks import text_targets
+from benchmarks.text_judge import Judge
+from benchmarks.text_rejection import tries
+from benchmarks.text_targets import PARTICLES, Target, held_out
 from domains.design import design
 from domains.registry import find_model
-from domains.text import constraints as text
-from domains.text.data import is_held_out, read_examples
-from domains.text.fields import Example
-from domains.text.metrics import against, count_words, evaluate_set
+from domains.text.guidance import FieldsGuided
+from domains.text.metrics import against, evaluate_set
 from domains.text.tagger import Tagger
 from seqdiff.checkpoint import Checkpoint, load_checkpoint
 from seqdiff.errors import ConditionError
+from seqdiff.processes.base import TokenProcess
 
-PERCENT = 3  # of the meanings, as in the preset text-small
-SAID = ("food", "area", "price", "rating", "name", "near", "type")  # fields whose values are said as they are
-WAYS = ("unguided", "guided", "constrained")
+TASKS = ("fields", "meaning", "length", "tags", "infilling", "keywords")
+WAYS = ("unguided", "conditioned", "guided", "constrained", "particles")
+BY_CONTROL = ("control", "rejection")
+SHOWN = ("success", "whole", "judge", "entropy", "distinct-2", "self_bleu", "bleu", "rouge_l", "passes", "seconds")
 PUBLISHED = {  # Diffusion-LM's tables 2 and 5
     "fields": {"Diffusion-LM": 0.812, "FUDGE": 0.699},
     "length": {"Diffusion-LM": 0.999, "FUDGE": 0.469},
@@ -51,172 +72,196 @@ PUBLISHED = {  # Diffusion-LM's tables 2 and 5
 
 
 @dataclass(frozen=True)
-class Target:
-    """What one request is to reach.
+class Made:
+    """Texts of one way: of each target its samples, fewer where some were refused."""
 
-    Attributes:
-        asked: way → the fields of its spec.
-        success: text → 0 to 1.
-        reference: for infilling, what was hidden; `inside` cuts it out of a text.
-    """
-
-    asked: dict[str, dict]
-    success: Callable[[str], float]
-    reference: str = ""
-    inside: Callable[[str], str] = field(default=str)
+    texts: list[list[str]]
+    refused: int
+    passes: int
+    seconds: float
 
 
-def stands(phrase: str, said: str) -> bool:
-    return re.search(rf"(?<![^\W_]){re.escape(phrase)}(?![^\W_])", said) is not None
+@contextlib.contextmanager
+def counted(network: Any) -> Iterator[list[int]]:
+    """Counts the rows that go through a network."""
+    rows = [0]
+
+    def hook(module, args, kwargs, out) -> None:
+        rows[0] += len(out)
+
+    handle = network.register_forward_hook(hook, with_kwargs=True)
+    try:
+        yield rows
+    finally:
+        handle.remove()
 
 
-def escaped(said: str) -> str:
-    """A text as a template that pins it."""
-    return re.sub(r"([{_\[\\])", r"\\\1", said)
+def by_model(checkpoint: Checkpoint, targets: Sequence[Target], way: str, label: str, samples: int, steps: int) -> Made:
+    """Texts of a model asked in one way."""
+    texts, refused, started = [], 0, time.perf_counter()
+    tokens = isinstance(checkpoint.process, TokenProcess)
+    with counted(checkpoint.network) as rows:
+        for k, target in enumerate(targets):
+            asked: dict[str, Any] = {"domain": "text", "label": label, "n": samples, "seed": 1000 + k, "steps": steps}
+            asked |= {"bound_draws": 0, **target.asked[way]}
+            gamma = asked.pop("gamma", 1.0)
+            network: Any = checkpoint.network if gamma == 1 else FieldsGuided(checkpoint.network, checkpoint.alphabet, gamma)
+            if tokens and "wishes" in asked:
+                asked["particles"] = PARTICLES
+            try:
+                made = design(checkpoint=replace(checkpoint, network=network), **asked).designs
+            except ConditionError:
+                made, refused = [], refused + 1
+            texts.append([item.sequence for item in made])
+    return Made(texts, refused, rows[0], time.perf_counter() - started)
 
 
-def fields(examples: Sequence[Example], checkpoint: Checkpoint) -> Iterator[Target]:
-    for k, example in enumerate(examples):
-        known = [(name, value) for name, value in example.fields if name in SAID]
-        if not known:
-            continue
-        name, value = known[k % len(known)]
-        told = {"template": f"[{name}] {escaped(value)} [text] {{}}"}
-        hard = told | {"constraint": str(text.verbatim(value, checkpoint.alphabet))}
-        yield Target({"unguided": {}, "guided": told, "constrained": hard}, lambda said, v=value: float(stands(v, said)))
+def possible(way: str, checkpoint: Checkpoint, targets: Sequence[Target]) -> bool:
+    """A model on vectors has no particles, and is guided by gradients alone."""
+    if not all(way in target.asked for target in targets):
+        return False
+    on_tokens = isinstance(checkpoint.process, TokenProcess)
+    return on_tokens or not any(way == "particles" or "gamma" in target.asked[way] for target in targets)
 
 
-def length(examples: Sequence[Example], checkpoint: Checkpoint) -> Iterator[Target]:
-    for example in examples:
-        n = count_words(example.text)
-        wished = {"wishes": (f"{n - 2} <= words <= {n + 2}",), "particles": 8}
-        hard = {"constraint": str(text.words(max(1, n - 2), n + 2, checkpoint.alphabet))}
-        asked = {"unguided": {}, "guided": wished, "constrained": hard}
-        yield Target(asked, lambda said, n=n: float(abs(count_words(said) - n) <= 2))
-
-
-def tags(examples: Sequence[Example], checkpoint: Checkpoint, tagger: Tagger) -> Iterator[Target]:
-    for example in examples:
-        wanted = tagger.of_text(example.text)
-        hard = {"template": "{" + " ".join("ANY" if tag == "X" else tag for tag in wanted) + "}"}
-        free = {"template": f"{{{len(wanted)}}}"}
-
-        def success(said: str, wanted=wanted) -> float:
-            found = tagger.of_text(said)
-            return sum(a == b for a, b in zip(found, wanted, strict=False)) / max(len(wanted), len(found))
-
-        yield Target({"unguided": free, "constrained": hard}, success)
-
-
-def infilling(examples: Sequence[Example], checkpoint: Checkpoint) -> Iterator[Target]:
-    for example in examples:
-        sentences = re.split(r"(?<=[.!?]) ", example.text)
-        if len(sentences) < 3:
-            continue
-        before, hidden, after = sentences[0], sentences[1], " ".join(sentences[2:])
-        n, beside = count_words(hidden), {"template": f"{escaped(before)} {{}} {escaped(after)}"}
-        hard = beside | {"constraint": str(text.words(max(1, n - 2), n + 2, checkpoint.alphabet).within("gap1"))}
-
-        def inside(said: str, before=before, after=after) -> str:
-            return said.removeprefix(before).removesuffix(after).strip()
-
-        asked = {"unguided": {}, "guided": beside, "constrained": hard}
-        yield Target(asked, lambda said, n=n, inside=inside: float(abs(count_words(inside(said)) - n) <= 2), hidden, inside)
-
-
-def keywords(examples: Sequence[Example], checkpoint: Checkpoint) -> Iterator[Target]:
-    for example in examples:
-        wanted = dict(example.fields)["keywords"].split()
-        told = {"template": f"[keywords] {' '.join(wanted)} [text] {{}}"}
-        hard = told | {"constraint": str(text.keywords(wanted, checkpoint.alphabet))}
-
-        def success(said: str, wanted=wanted) -> float:
-            here = {word.lower() for word in re.findall(r"[^\W_]+", said)}
-            lemmas = {text.lemma(word) for word in here}
-            return sum(word in here or text.lemma(word) in lemmas for word in wanted) / len(wanted)
-
-        yield Target({"unguided": {}, "guided": told, "constrained": hard}, success)
-
-
-def measure(targets: Sequence[Target], way: str, label: str, checkpoint: Checkpoint, samples: int, more: dict) -> dict:
-    """Figures of one way on all targets. Success is over all texts that were asked for."""
-    scores, texts, pairs, bounds, tokens, refused = [], [], [], 0.0, 0.0, 0
-    started = time.perf_counter()
+def by_control(control: Checkpoint, targets: Sequence[Target], label: str, samples: int, most: int) -> dict[str, Made]:
+    """Texts of the autoregressive model: of its first try, and of the best of `most`."""
+    first, best, passes, started = [], [], 0, time.perf_counter()
     for k, target in enumerate(targets):
-        asked = {"domain": "text", "label": label, "n": samples, "seed": 1000 + k, **more, **target.asked[way]}
-        try:
-            made = design(checkpoint=checkpoint, **asked).designs
-        except ConditionError:
-            made, refused = [], refused + 1
-        said = [item.sequence for item in made]
-        scores += [target.success(one) for one in said] + [0.0] * (samples - len(said))
-        texts += said
-        pairs += [(target.inside(one), [target.reference]) for one in said] if target.reference else []
-        bounds += sum(float(item.metrics["bound"] or 0) for item in made)
-        tokens += sum(float(item.metrics["tokens"] or 0) - len(item.pinned_atoms) for item in made)
-    figures = evaluate_set(texts, None, None)
+        found = tries(control, target, label, samples, most, 1000 + k)
+        first.append(found.first())
+        best.append(found.best(target))
+        passes += found.passes
+    seconds = time.perf_counter() - started
+    return {
+        "control": Made(first, 0, passes // most, seconds / most),
+        "rejection": Made(best, 0, passes, seconds),
+    }
+
+
+def figures(made: Made, targets: Sequence[Target], label: str, samples: int, judge: Judge | None) -> dict:
+    """Success is over all texts that were asked for; passes and seconds are those of one of them."""
+    texts = [text for said in made.texts for text in said]
+    scores = [target.success(text) for target, said in zip(targets, made.texts, strict=True) for text in said]
+    asked = samples * len(targets)
+    scores += [0.0] * (asked - len(scores))
+    of_set = evaluate_set(texts, None, None)
     found = {
         "targets": len(targets),
-        "asked": samples * len(targets),
+        "asked": asked,
         "returned": len(texts),
-        "refused": refused,
+        "refused": made.refused,
         "success": float(np.mean(scores)),
         "whole": float(np.mean([score == 1 for score in scores])),
-        "bound": bounds / tokens if tokens else None,
-        **{name: figures[name] for name in ("entropy", "distinct-2", "words")},
-        "seconds": round(time.perf_counter() - started, 1),
+        "judge": judge.nats_a_word(texts, label) if judge else None,
+        **{name: of_set[name] for name in ("entropy", "distinct-2", "self_bleu", "words")},
+        "passes": round(made.passes / asked, 1),
+        "seconds": round(made.seconds / asked, 3),
     }
-    if pairs and any(one for one, _ in pairs):
+    pairs = [
+        (t.inside(text), [t.reference]) for t, said in zip(targets, made.texts, strict=True) for text in said if t.reference
+    ]
+    if any(one for one, _ in pairs):
         found |= against([one for one, _ in pairs], [references for _, references in pairs])
     return found
 
 
-def held_out(path: Path, label: str, seed: int) -> list[Example]:
-    """One text of each held-out meaning, in an order of their own."""
-    first = {e.key: e for e in read_examples(path, label) if e.text and is_held_out(e.key, PERCENT)}
-    generator = np.random.Generator(np.random.Philox(key=seed))
-    return [list(first.values())[i] for i in generator.permutation(len(first))]
+@dataclass
+class Store:
+    """The table of cells, written after each; a cell of the same settings is kept."""
+
+    path: Path | None
+    cells: list[dict]
+    published: dict
+
+    @classmethod
+    def open(cls, path: Path | None) -> "Store":
+        cells = json.loads(path.read_text()).get("cells", []) if path and path.is_file() else []
+        return cls(path, cells, PUBLISHED)
+
+    def has(self, task: str, model: str, way: str, settings: dict) -> bool:
+        return any((c["task"], c["model"], c["way"], c["of"]) == (task, model, way, _digest(settings)) for c in self.cells)
+
+    def put(self, task: str, model: str, way: str, settings: dict, found: dict) -> None:
+        cell = {"task": task, "model": model, "way": way, "of": _digest(settings), **settings, **found}
+        same = (task, model, way)
+        self.cells = [c for c in self.cells if (c["task"], c["model"], c["way"]) != same] + [cell]
+        self.cells.sort(key=lambda c: TASKS.index(c["task"]) if c["task"] in TASKS else len(TASKS))
+        if self.path:
+            self.path.write_text(json.dumps({"published": self.published, "cells": self.cells}, indent=1) + "\n")
+        shown = {name: round(v, 3) if isinstance(v := cell.get(name), float) else v for name in SHOWN if name in cell}
+        print(task, model, way, json.dumps(shown), flush=True)
 
 
-def main(arguments: Sequence[str] | None = None) -> dict:
+def _digest(settings: dict) -> str:
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def makers(data: Path, alphabet: Any, tagger: Path | None) -> dict[str, Callable[[], Iterator[Target]]]:
+    """Task → its targets."""
+    restaurants = held_out(data, "restaurant")
+    found: dict[str, Callable[[], Iterator[Target]]] = {
+        "fields": lambda: text_targets.fields(restaurants, alphabet),
+        "meaning": lambda: text_targets.meaning(restaurants, alphabet),
+        "length": lambda: text_targets.length(restaurants, alphabet),
+        "infilling": lambda: text_targets.infilling(restaurants, alphabet),
+        "keywords": lambda: text_targets.keywords(held_out(data, "scene"), alphabet),
+    }
+    if tagger:
+        found["tags"] = lambda: text_targets.tags(restaurants, alphabet, Tagger.load(tagger))
+    return found
+
+
+def called(model: str) -> str:
+    """What a table calls a model: the name of its folder, or of the run that wrote it there."""
+    path = Path(model)
+    return path.parent.name if path.name == "model" else path.name
+
+
+def main(arguments: Sequence[str] | None = None) -> list[dict]:
+    given = _parser().parse_args(arguments)
+    models = {called(name): load_checkpoint(find_model(name, "text")) for name in given.model}
+    judge = Judge(load_checkpoint(given.judge)) if given.judge else None
+    control = load_checkpoint(given.control) if given.control else None
+    store = Store.open(given.out)
+    common = {"n_targets": given.targets, "samples": given.samples, "judge_sha256": judge.sha256 if judge else None}
+    for task in given.tasks:
+        for name, checkpoint in models.items():
+            ready = makers(given.data, checkpoint.alphabet, given.tagger)
+            if task not in ready:
+                continue
+            targets = [target for target, _ in zip(ready[task](), range(given.targets), strict=False)]
+            label, samples = "scene" if task == "keywords" else "restaurant", given.samples
+            if not store.has(task, "people", "held out", common):
+                people = Made([[target.held_out] for target in targets], 0, 0, 0.0)
+                store.put(task, "people", "held out", common, figures(people, targets, label, 1, judge))
+            settings = {**common, "steps": given.steps, "sha256": checkpoint.sha256}
+            for way in given.ways:
+                if possible(way, checkpoint, targets) and not store.has(task, name, way, settings):
+                    made = by_model(checkpoint, targets, way, label, samples, given.steps)
+                    store.put(task, name, way, settings, figures(made, targets, label, samples, judge))
+            settings = {**common, "tries": given.tries, "sha256": control.sha256 if control else None}
+            if control and not all(store.has(task, "autoregressive", way, settings) for way in BY_CONTROL):
+                for way, made in by_control(control, targets, label, samples, given.tries).items():
+                    store.put(task, "autoregressive", way, settings, figures(made, targets, label, samples, judge))
+    return store.cells
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.text_control")
-    parser.add_argument("--model", help="bundled name or folder")
-    parser.add_argument(
-        "--data", type=Path, required=True, help="folder with text/e2e_train.tsv.xz and text/commongen_train.tsv.xz"
-    )
+    parser.add_argument("--model", nargs="+", default=["text-small"], help="bundled names or folders")
+    parser.add_argument("--data", type=Path, required=True, help="folder with text/e2e_train.tsv.xz and the others")
     parser.add_argument("--tagger", type=Path, help="of `python -m domains.text.tagger`; without it no tags")
-    parser.add_argument("--tasks", nargs="+", default=["fields", "length", "tags", "infilling", "keywords"])
+    parser.add_argument("--judge", type=Path, help="folder of the judge; without it no nats a word")
+    parser.add_argument("--control", type=Path, help="folder of the autoregressive control; without it none")
+    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     parser.add_argument("--targets", type=int, default=50)
     parser.add_argument("--samples", type=int, default=4)
-    parser.add_argument("--steps", type=int, default=128)
-    parser.add_argument("--out", type=Path)
-    given = parser.parse_args(arguments)
-    checkpoint = load_checkpoint(find_model(given.model, "text"))
-    restaurants = held_out(given.data / "text" / "e2e_train.tsv.xz", "restaurant", 1)
-    makers: dict[str, Callable[[], Iterator[Target]]] = {
-        "fields": lambda: fields(restaurants, checkpoint),
-        "length": lambda: length(restaurants, checkpoint),
-        "infilling": lambda: infilling(restaurants, checkpoint),
-        "keywords": lambda: keywords(held_out(given.data / "text" / "commongen_train.tsv.xz", "scene", 2), checkpoint),
-    }
-    if given.tagger:
-        makers["tags"] = lambda: tags(restaurants, checkpoint, Tagger.load(given.tagger))
-    table: dict = {"model": checkpoint.sha256, "steps": given.steps, "samples": given.samples, "tasks": {}}
-    for task in [name for name in given.tasks if name in makers]:
-        targets = [target for target, _ in zip(makers[task](), range(given.targets), strict=False)]
-        label = "scene" if task == "keywords" else "restaurant"
-        cells = {
-            way: measure(targets, way, label, checkpoint, given.samples, {"steps": given.steps})
-            for way in WAYS
-            if all(way in target.asked for target in targets)
-        }
-        table["tasks"][task] = {"ours": cells, "published": PUBLISHED.get(task, {})}
-        for way, cell in cells.items():
-            shown = {name: round(value, 3) if isinstance(value, float) else value for name, value in cell.items()}
-            print(task, way, json.dumps(shown), flush=True)
-        if given.out:
-            given.out.write_text(json.dumps(table, indent=1) + "\n")
-    return table
+    parser.add_argument("--steps", type=int, default=64)
+    parser.add_argument("--tries", type=int, default=PARTICLES, help="of the control for one text")
+    parser.add_argument("--out", type=Path, help="a JSON file; cells that stand there are kept")
+    return parser
 
 
 if __name__ == "__main__":
