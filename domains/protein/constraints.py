@@ -11,11 +11,11 @@ from constraints.language.expression import Avoid, Ban, Count, Pin, Regex, Sum, 
 from constraints.language.motif import Tokens
 from domains.protein import AMINO_ACIDS
 from domains.protein.data import BREAK
-from domains.protein.properties import RESIDUE_CHARGE
+from domains.protein.properties import PH, residue_charges
 from domains.protein.template import PIECE
 from seqdiff.errors import ConditionError
 
-CHARGE_RANGE = re.compile(r"\s*([-+]?\d+(?:\.\d)?)\s*\.\.\s*([-+]?\d+(?:\.\d)?)\s*")
+CHARGE_RANGE = re.compile(r"\s*([-+]?\d+(?:\.\d)?)\s*\.\.\s*([-+]?\d+(?:\.\d)?)\s*(?:\s(?:at\s+)?pH\s*(\d{1,2}(?:\.\d+)?)\s*)?")
 
 
 def fixed(position: int, residue: str) -> Pin:
@@ -68,17 +68,22 @@ def composition(residues: str, low: int, high: int | None = None) -> Count:
     return Count(letters(residues), low, high)  # type: ignore[arg-type]
 
 
-def net_charge(low: float, high: float) -> Sum:
-    """Σ of `RESIDUE_CHARGE`, charges at pH 7 in steps of 0.1, from low to high; the termini of a chain are not counted."""
-    return Sum(tuple(RESIDUE_CHARGE.items()), low, high, 0.1)
+def net_charge(low: float, high: float, ph: float = PH) -> Sum:
+    """Σ of `residue_charges`, charges at a pH in steps of 0.1, from low to high; the termini of a chain are not counted.
+
+    Raises ConditionError for a pH beyond 0 to 14.
+    """
+    if not 0 <= ph <= 14:
+        raise ConditionError(f"charge: expected a pH from 0 to 14, got {ph:g}")
+    return Sum(tuple(residue_charges(ph).items()), low, high, 0.1)
 
 
 def charge_range(text: str) -> Sum:
-    """`net_charge` from text such as "3..6" or "-2.5..-1". Raises ConditionError."""
+    """`net_charge` from text such as "3..6", "-2.5..-1" or "3..6 at pH 5.5". Raises ConditionError."""
     found = CHARGE_RANGE.fullmatch(text)
     if not found or float(found[1]) > float(found[2]):
-        raise ConditionError(f"charge: expected a range such as 3..6 or -2.5..-1, low before high, got {text!r}")
-    return net_charge(float(found[1]), float(found[2]))
+        raise ConditionError(f"charge: expected a range such as 3..6 or -2.5..-1 at pH 5.5, low before high, got {text!r}")
+    return net_charge(float(found[1]), float(found[2]), float(found[3] or PH))
 
 
 def like_chains(chain: str, copies: int) -> tuple[str, Constraint | None]:

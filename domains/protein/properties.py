@@ -39,8 +39,21 @@ METRICS = (
     "low_complexity",
 )
 PH = 7.0
-# Charge of a residue at pH 7 by the pK values above, in steps of 0.1: what a hard constraint can add up. Termini are not in it.
-RESIDUE_CHARGE = {"D": -1.0, "E": -1.0, "K": 1.0, "R": 1.0, "H": 0.1}
+PK_ACIDS = {"D": 4.05, "E": 4.45, "C": 9.0, "Y": 10.0}
+PK_BASES = {"K": 10.0, "R": 12.0, "H": 5.98}
+
+
+def residue_charges(ph: float) -> dict[str, float]:
+    """Charge of each residue at a pH in steps of 0.1, those of 0 left out: what a hard constraint can add up; no termini.
+
+    A base has 1/(1 + 10^{pH − pK}), an acid −1/(1 + 10^{pK − pH}).
+    """
+    acids = {letter: -round(1 / (1 + 10 ** (pk - ph)), 1) for letter, pk in PK_ACIDS.items()}
+    bases = {letter: round(1 / (1 + 10 ** (ph - pk)), 1) for letter, pk in PK_BASES.items()}
+    return {letter: charge for letter, charge in (acids | bases).items() if charge}
+
+
+RESIDUE_CHARGE = residue_charges(PH)
 # Name → pattern, counted where it starts, overlaps too.
 LIABILITIES = {
     "n_glycosylation": re.compile(r"(?=N[^P][ST])"),  # the sequon N-X-[ST]

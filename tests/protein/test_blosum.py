@@ -1,12 +1,25 @@
 """BLOSUM62 as a process: known scores, what is alike is exchanged, the stationary law."""
 
+import tomllib
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 
+from domains.design import design
 from domains.protein import AMINO_ACIDS
-from domains.protein.blosum import blosum62, blosum_process
+from domains.protein.blosum import beginning, blosum62, blosum_process, main, shares
+from domains.protein.data import PROTEIN
 from seqdiff.errors import AlphabetError
 from seqdiff.schedules import Cosine
+from seqdiff.training.build import build, to_checkpoint
+from seqdiff.training.config import OptimizerConfig, RunConfig, TrainingConfig
+from seqdiff.training.data import EncodedData
+from seqdiff.training.loop import train
+
+TINY = {"width": 16, "depth": 1, "heads": 2}
+PRESET = Path(__file__).parents[2] / "domains" / "protein" / "presets" / "protein-blosum.toml"
 
 
 def test_scores_are_the_published_ones_in_the_order_of_the_tokens():
@@ -34,5 +47,41 @@ def test_noise_goes_to_what_is_alike_and_forgets_at_the_end():
 
 
 def test_other_letters_are_refused():
-    with pytest.raises(AlphabetError, match="expected tokens among ACDEFGHIKLMNPQRSTVWY, got 'X', 'mask'"):
+    with pytest.raises(AlphabetError, match="expected tokens among ACDEFGHIKLMNPQRSTVWY, X and /, got 'mask'"):
         blosum_process(Cosine(), ["A", "X", "mask"])
+
+
+@pytest.fixture
+def data():
+    """Rows of alternating K and E or of L, with a chain break and an X somewhere."""
+    generator = np.random.default_rng(0)
+    texts = [("KE" * 6)[i % 2 :][: generator.integers(6, 11)] for i in range(60)] + ["KEKE/EKEKE", "KEXEKE"]
+    held_out = [i % 6 == 0 for i in range(len(texts))]
+    return EncodedData.from_rows(PROTEIN, [PROTEIN.encode(text) for text in texts], [0] * len(texts), held_out, ["some"])
+
+
+def test_noise_tends_to_the_shares_of_the_training_rows(data):
+    law = beginning(data, TINY).process.prior_law()
+    assert torch.allclose(law, shares(data), atol=1e-12)
+    assert law[PROTEIN.ids["K"]] > 20 * law[PROTEIN.ids["W"]] and law[PROTEIN.ids["/"]] > law[PROTEIN.ids["W"]]
+
+
+def test_a_network_that_has_learnt_nothing_is_written_trained_and_designs(data, tmp_path):
+    """The way of the preset protein-blosum: the base folder, the loop, a checkpoint, a template."""
+    run, start = tmp_path / "run", tmp_path / "start"
+    data.save(run / "data.safetensors")
+    main(start, run, TINY)
+    table = tomllib.loads(PRESET.read_text())
+    assert table["system"] == "d3pm" and set(table["model"]) == {"base"}
+    small = RunConfig(steps=20, batch_tokens=100, precision="fp32", eval_every=20, eval_rows=8, checkpoint_every=20, bucket=4)
+    optimizer = OptimizerConfig(lr=0.02, lr_rest=0.02, warmup=5, ema=0.8)
+    config = TrainingConfig(model={"base": str(start)}, system=table["system"], run=small, optimizer=optimizer)
+    network, system = build(config, data)
+    before = float(system.bound(network.eval(), data.rows(np.array([0, 12]), 6), None, 32).nats.sum())
+    trained, _ = train(network, system, data, config, tmp_path / "out")
+    assert float(system.bound(trained.eval(), data.rows(np.array([0, 12]), 6), None, 32).nats.sum()) < before
+    to_checkpoint(trained, system, data, {}).save(tmp_path / "model", "")
+    asked = {"template": "KE{3}/{3}K", "constraint": "count([W], 0)", "n": 6, "steps": 6}
+    made = design(domain="protein", model=str(tmp_path / "model"), **asked)
+    assert made.spec.sampler is None and all(item.valid and item.sequence.startswith("KE") for item in made.designs)
+    assert all(item.sequence[5] == "/" and item.sequence[-1] == "K" and "W" not in item.sequence for item in made.designs)

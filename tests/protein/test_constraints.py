@@ -82,6 +82,19 @@ def test_a_wild_type_with_few_edits_and_paired_cysteines():
 def test_constraints_are_written_and_read_again():
     assert parse(str(EVERYTHING)) == EVERYTHING
     assert charge_range("-2.5..-1") == net_charge(-2.5, -1)
+    assert charge_range("0..3 at pH 5.5") == charge_range("0..3 pH 5.5") == net_charge(0, 3, 5.5)
+
+
+@pytest.mark.parametrize("ph", [2.0, 4.5, 5.5, 7.0, 8.5, 10.0])
+def test_charges_at_a_ph_are_biopython_s_to_a_step(ph):
+    """A chain's residues, the charge of its termini taken off: twenty alike are within half a step each."""
+    from Bio.SeqUtils.IsoelectricPoint import IsoelectricPoint
+
+    charge = dict(net_charge(0, 1, ph).weights)
+    for letter in "ACDEFGHIKLMNPQRSTVWY":
+        there = IsoelectricPoint("A" + letter * 20 + "A").charge_at_pH(ph) - IsoelectricPoint("AA").charge_at_pH(ph)
+        assert charge.get(letter, 0.0) == pytest.approx(there / 20, abs=0.0501)
+    assert set(charge) == {2.0: set("HKR"), 7.0: set("DEHKR")}.get(ph, set(charge))
 
 
 def test_the_page_s_table_is_what_the_constructors_write():
@@ -111,6 +124,7 @@ def test_the_page_s_table_is_what_the_constructors_write():
     [
         (lambda: charge_range("6..3"), "charge: expected a range such as 3..6"),
         (lambda: charge_range("3"), "charge: expected a range such as 3..6"),
+        (lambda: charge_range("3..6 at pH 15"), "charge: expected a pH from 0 to 14, got 15"),
         (lambda: edits("MKV/LA", 0, 1), "reference: expected letters of ACDEFGHIKLMNPQRSTVWY, got '/'; ask a chain within"),
         (lambda: identity("", 60, 90), "reference: expected letters"),
         (lambda: identity("MKV", 90, 60), "identity: expected low ≤ high, got '90..60'"),
