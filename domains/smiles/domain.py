@@ -32,7 +32,7 @@ def templates(spec: DesignSpec, checkpoint: Checkpoint) -> list[Variant]:
         return [Variant(spec.template, parse_template(spec.template, checkpoint.alphabet))]
     from domains.smiles.tasks_design import variants
 
-    return variants(spec, checkpoint.alphabet)
+    return variants(spec, checkpoint.alphabet, checkpoint.max_length)
 
 
 def syntax(alphabet: Alphabet, template: Template) -> Syntax:

@@ -16,6 +16,8 @@ from seqdiff.errors import TemplateError
 MAX_CHARACTERS, MAX_BLOCK, MAX_FRAGMENTS, MAX_POINTS = 1000, 100_000, 8, 12
 _BRACKET = re.compile(r"\[([^\[\]]*)\]")
 _CONCRETE = re.compile(r"(\d+)?(\*|[A-Z][a-z]?|[bcnops]|se|as)(@{1,2})?(H\d?)?([+-]+\d?|[+-]\d+)?(:\d+)?")
+# Elements that SMILES writes without brackets
+_BARE = frozenset(("B", "C", "N", "O", "P", "S", "F", "Cl", "Br", "I", "b", "c", "n", "o", "p", "s"))
 _HINTS = (
     (re.compile(r"\[R\d*\]"), "write an attachment point as [*:1], not as [R1]"),
     (
@@ -132,10 +134,15 @@ def _of_line(text: str):
 
 
 def _concrete(smarts: str) -> str:
-    """SMARTS as SMILES where it names one molecule: `[C;H2]` is `[CH2]`, `[N&+]` is `[N+]`; all else is refused."""
+    """SMARTS as SMILES where it names one molecule: `[C;H2]` is `[CH2]`, `[N&+]` is `[N+]`; all else is refused.
+
+    A pattern that says nothing of hydrogens has any number of them: `[N;+0]` is `N`, where `[N]` of SMILES has none.
+    """
 
     def rewrite(found: re.Match) -> str:
-        first, *others = re.split("[;&]", found[1])
+        first, *others = (part for part in re.split("[;&]", found[1]) if part not in ("+0", "-0"))
+        if not others and first in _BARE:
+            return first
         inside = first + "".join(sorted(others, key=lambda part: not part.startswith("H")))  # hydrogens before the charge
         if _CONCRETE.fullmatch(inside) is None:
             advice = f"[{found[1]}] is a pattern, which more than one atom fits; write one atom, such as C, c or [nH]"

@@ -146,6 +146,7 @@ def _macrocycle(fragments: Sequence[Fragment], task: FragmentTask) -> list[Arran
     ends = [atom.GetIdx() for atom in molecule.GetAtoms() if atom.GetAtomicNum() == 0]
     within = len(Chem.GetShortestPath(molecule, *ends)) - 2
     low = max(2, task.ring - within)
+    low += 1 + low // 4  # bonds, branches and rings of the gap take tokens, too, and add no atom to the smallest ring
     return [([(1, 2)], [Range(low, low + 10)])]
 
 

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from domains.smiles.assembly import Writing
+from domains.smiles.assembly import Range, Writing
 from domains.smiles.assembly_check import bridged_ring, rings_of_gaps
 from domains.smiles.tasks import FragmentTask, task_templates
-from domains.smiles.template import parse_template
+from domains.smiles.template import GAP, parse_template
+from domains.smiles.tokens import tokenize
 from domains.spec import DesignSpec
 from domains.variant import Variant
 from seqdiff.alphabet import Alphabet
@@ -23,22 +24,40 @@ from seqdiff.errors import ConfigError, SeqdiffError, TemplateError
 BLOCKS, LINES = (".sdf", ".mol", ".sd"), (".smi", ".smiles", ".txt")
 
 
-def variants(spec: DesignSpec, alphabet: Alphabet) -> list[Variant]:
-    """The templates of a task that the model has tokens for. Raises ConfigError or TemplateError."""
+def variants(spec: DesignSpec, alphabet: Alphabet, max_length: int) -> list[Variant]:
+    """The templates of a task that the model has tokens for. Raises ConfigError or TemplateError.
+
+    Args:
+        max_length: most tokens of a row; the task's own lengths give way to it, a user's do not.
+    """
     assert spec.task is not None and spec.template is not None  # the spec checks it
     task = FragmentTask(spec.task, spec.template, spec.lengths, spec.ring_atoms, spec.templates)
     found, troubles = [], []
     for writing in task_templates(task, alphabet):
+        text = writing.text if spec.lengths else fitted(writing.text, max_length)
         try:
-            template = parse_template(writing.text, alphabet)
+            template = parse_template(text, alphabet)
         except SeqdiffError as error:  # another way to write it may have all its tokens
             troubles.append(error)
             continue
         constraint = writing.constraint(alphabet, syntax=bool(spec.syntax))
-        found.append(Variant(writing.text, template, constraint, partial(refusal, task, writing)))
+        found.append(Variant(text, template, constraint, partial(refusal, task, writing)))
     if not found:
         raise troubles[0]
     return found
+
+
+def fitted(text: str, most: int) -> str:
+    """A template whose longest gaps are shortened until no row has more than `most` tokens; as it is where none can be."""
+    gaps = [[int(number) for number in found.groups() if number] for found in GAP.finditer(text)]
+    room = most - len(tokenize(GAP.sub("", text)))
+    longest = max((max(gap) for gap in gaps), default=0)
+    capped = ([(min(gap), max(min(gap), min(max(gap), cap))) for gap in gaps] for cap in range(longest, 0, -1))
+    ranges = next((ranges for ranges in capped if sum(high for _, high in ranges) <= room), None)
+    if ranges is None:
+        return text
+    sizes = iter(str(Range(*ends)) for ends in ranges)
+    return GAP.sub(lambda _: next(sizes), text)
 
 
 def refusal(task: FragmentTask, writing: Writing, tokens: Sequence[str], gap: Sequence[int]) -> str:

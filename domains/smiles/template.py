@@ -87,7 +87,10 @@ def _check_rings(text: str, pieces: list[Piece]) -> None:
                 opened[piece.token] = piece, bond
         bond = ORDER.get(piece.token) if piece.token else None
     for label, (piece, _) in opened.items():
-        message = f"ring label {label} is opened and never closed; a gap cannot close a ring of the template"
+        message = (
+            f"ring label {label} is opened and never closed; a gap cannot close a ring of the template: begin the SMILES at "
+            "another atom, or let the gap reach over both ends of the ring bond"
+        )
         raise _error(text, piece.start, piece.end, message)
 
 

@@ -25,7 +25,7 @@ from domains.smiles.domain import syntax
 from domains.smiles.fragments import read_fragments
 from domains.smiles.task_names import TASKS
 from domains.smiles.tasks import FragmentTask, task_templates
-from domains.smiles.tasks_design import read_drawn, refusal, variants
+from domains.smiles.tasks_design import fitted, read_drawn, refusal, variants
 from domains.smiles.template import GAP, parse_template
 from domains.smiles.tokens import is_ring_label, tokenize
 from seqdiff.alphabet import Alphabet
@@ -458,11 +458,35 @@ def test_a_task_reads_its_drawing_from_a_file(tmp_path):
 def test_ways_that_the_model_has_no_tokens_for_are_left_out():
     few = Alphabet("smiles", ("C", "N", "O", "(", ")", "=", "1"))
     drawn = "*C1CC1.*C2CC2"  # where the second ring is written inside of the first, two labels are open at once
-    assert {v.text for v in variants(DesignSpec("smiles", drawn, task="linker"), few)} == {"C1CC1{4-19}C1CC1"}
+    assert {v.text for v in variants(DesignSpec("smiles", drawn, task="linker"), few, 96)} == {"C1CC1{4-19}C1CC1"}
     with pytest.raises(TemplateError, match="more than 1 rings open at once"):
-        variants(DesignSpec("smiles", "*C1CC2CC2C1.*C", task="linker"), few)
+        variants(DesignSpec("smiles", "*C1CC2CC2C1.*C", task="linker"), few, 96)
     with pytest.raises(TemplateError, match="'F' is not among the model's 7 tokens"):
-        variants(DesignSpec("smiles", "*CF.*C", task="linker"), few)
+        variants(DesignSpec("smiles", "*CF.*C", task="linker"), few, 96)
+
+
+@pytest.mark.parametrize(
+    ("text", "most", "shorter"),
+    [
+        ("C{4-19}N", 21, "C{4-19}N"),
+        ("C{4-19}N", 12, "C{4-10}N"),
+        ("{1-17}c1c({1-17})cccc1{4-6}", 30, "{1-7}c1c({1-7})cccc1{4-6}"),
+        ("C{3}N{2-9}", 8, "C{3}N{2-3}"),
+        ("C{4-19}N", 5, "C{4-19}N"),
+        ("CCO", 2, "CCO"),
+    ],
+)
+def test_the_longest_gaps_give_way_to_what_the_model_has_room_for(text, most, shorter):
+    assert fitted(text, most) == shorter
+
+
+def test_a_task_that_only_its_own_lengths_make_too_long_is_not_refused():
+    drawn = "[*:1]C(F)(F)C(C[*:4])NS(=O)(=O)c1c([*:3])cc([*:2])cc1C"
+    found = variants(DesignSpec("smiles", drawn, task="decoration"), ALPHABET, 96)
+    longest = [v.template.length_range[1] for v in found]
+    assert len(found) == 4 and min(longest) > 90 and max(longest) <= 96
+    given = variants(DesignSpec("smiles", drawn, task="decoration", lengths=(1, 30)), ALPHABET, 96)
+    assert given[0].template.length_range[1] > 96  # refused later, in words: the user said so
 
 
 def test_tasks_are_asked_for_in_the_right_way():
