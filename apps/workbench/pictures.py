@@ -7,14 +7,25 @@ Colours are of Okabe and Ito (2008), which eyes of every kind tell apart; what i
 import base64
 import re
 from html import escape
+from typing import NamedTuple
 
+from apps.workbench.live import Spot
+from apps.workbench.parts import ATOM as ATOMS
 from apps.workbench.parts import WORD, Part
 
 # They are the same in light and dark: a molecule stands on white paper, a token in a box of its own colour.
 INK, FAINT, PAPER = "#1f2933", "#7b8794", "#ffffff"
 FILL = {"kept": "#b0dcf5", "new": "#fff1cf", "now": "#e69f00", "name": "#e4e7eb"}
+ATOM = 14  # pixels around the middle of an atom that can be pressed
 CELL, LINE, ACROSS, HALF = 22, 46, 50, 25  # pixels; boxes across a page and half a page
 PIECE = re.compile(r"\[[a-z]+\]|\\.|[^\W_][\w'’-]*|[^\w\s]|_")  # of a text: a field's name, a word, a sign
+
+
+class Row(NamedTuple):
+    """Tokens of a template as (text, kind), and the number of each that is a position."""
+
+    tokens: list[tuple[str, str]]
+    numbers: list[int | None]
 
 
 def data_uri(svg: str) -> str:
@@ -22,15 +33,35 @@ def data_uri(svg: str) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
 
 
+def boxes(row: list[tuple[str, str]], across: int = ACROSS) -> tuple[list[tuple[float, float, float]], float, float]:
+    """(x, y, width) of each token's box, in lines of so many boxes of one letter; width and height of all."""
+    found, x, y, widest = [], 0.0, 0.0, 1.0
+    for text, _ in row:
+        box = CELL * (1 + 0.45 * (max(1, len(text)) - 1))
+        if x + box > CELL * across:
+            x, y = 0.0, y + LINE
+        found.append((x, y, box))
+        x += box
+        widest = max(widest, x)
+    return found, widest, y + LINE
+
+
+def spots(row: Row, across: int = HALF) -> list[Spot]:
+    """Where the numbered tokens of a row are in its picture."""
+    found, width, height = boxes(row.tokens, across)
+    return [
+        (number, x / width, y / height, box / width, 28 / height)
+        for number, (x, y, box) in zip(row.numbers, found, strict=True)
+        if number is not None
+    ]
+
+
 def cells(row: list[tuple[str, str]], numbers: list[int | None] | None = None, across: int = ACROSS) -> str:
     """A row of tokens as boxes; each is (text, kind), kind one of kept, new, now, hole. Every tenth number is written."""
     numbers = [*range(1, len(row) + 1)] if numbers is None else numbers
-    widths = [max(1, len(text)) for text, _ in row]
-    out, x, y, widest = [], 0.0, 0, 1.0
-    for (text, kind), width, place in zip(row, widths, numbers, strict=True):
-        box = CELL * (1 + 0.45 * (width - 1))
-        if x + box > CELL * across:
-            x, y = 0.0, y + LINE
+    found, widest, height = boxes(row, across)
+    out = []
+    for (text, kind), (x, y, box), place in zip(row, found, numbers, strict=True):
         fill = FILL.get(kind, "none")
         dashed = f'stroke="{FAINT}" stroke-dasharray="2 3" ' if kind == "hole" else ""
         out.append(f'<rect x="{x + 1:.1f}" y="{y + 1}" width="{box - 2:.1f}" height="26" rx="4" fill="{fill}" {dashed}/>')
@@ -45,17 +76,14 @@ def cells(row: list[tuple[str, str]], numbers: list[int | None] | None = None, a
                 f'<text x="{x + box / 2:.1f}" y="{y + 40}" font-size="10" text-anchor="middle" fill="{FAINT}" '
                 f'font-family="sans-serif">{place}</text>'
             )
-        x += box
-        widest = max(widest, x)
-    size = f'width="{widest:.0f}" height="{y + LINE}" viewBox="0 0 {widest:.0f} {y + LINE}"'
+    size = f'width="{widest:.0f}" height="{height:.0f}" viewBox="0 0 {widest:.0f} {height:.0f}"'
     return f'<svg xmlns="http://www.w3.org/2000/svg" {size}>' + "".join(out) + "</svg>"
 
 
-def track(parts: tuple[Part, ...]) -> str:
+def track(parts: tuple[Part, ...]) -> Row:
     """A protein template: kept residues tinted and numbered, gaps as a box with their lengths."""
-    row: list[tuple[str, str]] = []
-    numbers: list[int | None] = []
-    place = 0
+    found = Row([], [])
+    row, numbers, place = found.tokens, found.numbers, 0
     for part in parts:
         if part.designed:
             row.append((f"{part.span} new", "new"))
@@ -67,14 +95,13 @@ def track(parts: tuple[Part, ...]) -> str:
                 place += letter.isalpha()
                 row.append((letter, "kept"))
                 numbers.append(place if letter.isalpha() else None)
-    return cells(row, numbers, HALF)
+    return found
 
 
-def sentence(parts: tuple[Part, ...]) -> str:
+def sentence(parts: tuple[Part, ...]) -> Row:
     """A template of a text: words that stay tinted and numbered, holes as a box with their lengths, fields by their names."""
-    row: list[tuple[str, str]] = []
-    numbers: list[int | None] = []
-    place = 0
+    found = Row([], [])
+    row, numbers, place = found.tokens, found.numbers, 0
     for part in parts:
         if part.designed:
             row.append((f"{part.span} new", "new"))
@@ -88,7 +115,7 @@ def sentence(parts: tuple[Part, ...]) -> str:
             text = piece[0]
             row.append((f"{text[1:-1]}:", "name") if len(text) > 2 and text[0] == "[" else (text.lstrip("\\") or text, "kept"))
             numbers.append(place if word else None)
-    return cells(row, numbers, HALF)
+    return found
 
 
 def text(said: str, parts: tuple[Part, ...]) -> str | None:
@@ -137,20 +164,39 @@ def sequence(letters: str, pinned: tuple[int, ...]) -> str:
     return cells([(letter, "kept" if i in kept else "new") for i, letter in enumerate(letters)], across=HALF)
 
 
-def template(parts: tuple[Part, ...], numbers: bool = True) -> str | None:
-    """A molecule template: kept atoms tinted and numbered, gaps as points with their lengths; None if it cannot be read."""
-    text, gaps = "", []
+def template(parts: tuple[Part, ...], at: list[Spot] | None = None) -> str | None:
+    """A molecule template: kept atoms tinted and numbered, gaps as points with their lengths; None if it cannot be read.
+
+    Where the atoms are drawn, by their positions, is put into `at`.
+    """
+    text, gaps, positions, place = "", [], [], 0
     for part in parts:
-        if part.designed:
+        there = [*range(place + 1, place + 1 + sum(1 for _ in ATOMS.finditer(part.text)))]
+        place += len(there)
+        if part.designed:  # what stood there is not drawn, and counts: it can be kept again
             gaps.append(part.span)
             text += f"[*:{len(gaps)}]"
         else:
+            positions += there
             text += part.text
-    return molecule(text, {k + 1: f"{span} new" for k, span in enumerate(gaps)}, numbers)
+    found: list[Spot] = []
+    drawn = molecule(text, {k + 1: f"{span} new" for k, span in enumerate(gaps)}, found, positions=positions)
+    if at is not None:
+        at += found
+    return drawn
 
 
-def molecule(smiles: str, names: dict[int, str], numbers: bool = True, size: tuple[int, int] = (640, 300)) -> str | None:
-    """A drawing in which all atoms but attachment points are tinted; `names` are those of points by label."""
+def molecule(
+    smiles: str,
+    names: dict[int, str],
+    at: list[Spot] | None = None,
+    size: tuple[int, int] = (640, 300),
+    positions: list[int] | None = None,
+) -> str | None:
+    """A drawing in which all atoms but attachment points are tinted and numbered; `names` are those of points by label.
+
+    Where the atoms are drawn is put into `at`; `positions` are their numbers, None from 1.
+    """
     from rdkit import Chem
     from rdkit.Chem import rdDepictor
     from rdkit.Chem.Draw import rdMolDraw2D
@@ -163,9 +209,10 @@ def molecule(smiles: str, names: dict[int, str], numbers: bool = True, size: tup
     except ConfigError:
         return None
     kept = [atom.GetIdx() for atom in found.GetAtoms() if atom.GetAtomicNum()]
-    for number, index in enumerate(kept, 1):
-        if numbers:
-            found.GetAtomWithIdx(index).SetProp("atomNote", str(number))
+    if positions is None or len(positions) != len(kept):
+        positions = [*range(1, len(kept) + 1)]
+    for number, index in zip(positions, kept, strict=True):
+        found.GetAtomWithIdx(index).SetProp("atomNote", str(number))
     for atom in found.GetAtoms():
         if atom.GetAtomicNum() == 0:
             label = names.get(atom.GetAtomMapNum(), f"point {atom.GetAtomMapNum()}" if atom.GetAtomMapNum() else "point")
@@ -184,6 +231,10 @@ def molecule(smiles: str, names: dict[int, str], numbers: bool = True, size: tup
     bonds = [b.GetIdx() for b in found.GetBonds() if {b.GetBeginAtomIdx(), b.GetEndAtomIdx()} <= set(kept)]
     rdMolDraw2D.PrepareAndDrawMolecule(canvas, found, highlightAtoms=kept, highlightBonds=bonds)
     canvas.FinishDrawing()
+    if at is not None:
+        for number, index in zip(positions, kept, strict=True):
+            where = canvas.GetDrawCoords(index)
+            at.append((number, (where.x - ATOM) / size[0], (where.y - ATOM) / size[1], 2 * ATOM / size[0], 2 * ATOM / size[1]))
     return on_paper(canvas.GetDrawingText())
 
 

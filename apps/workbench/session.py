@@ -92,6 +92,11 @@ def edition() -> int:
     return st.session_state.get("edition", 0)
 
 
+def key(name: str) -> str:
+    """A widget's key that shows this draft."""
+    return f"{name}-{edition()}"
+
+
 def page() -> str:
     wanted = st.query_params.get("page", "start")
     return wanted if wanted in PAGES else "start"
