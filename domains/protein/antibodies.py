@@ -122,9 +122,15 @@ def encode_antibodies(
         rows += [PROTEIN.encode(text) for text in texts]
         kinds += [label] * len(texts)
         out += [held] * len(texts)
+    new = np.bincount([number for _, number in pairs], minlength=len(sources))
     files = [
-        {"file": Path(s.path).name, "label": s.label, "sha256": hashlib.sha256(Path(s.path).read_bytes()).hexdigest()}
-        for s in sources
+        {
+            "file": Path(source.path).name,
+            "label": source.label,
+            "sha256": hashlib.sha256(Path(source.path).read_bytes()).hexdigest(),
+            "new_chains": int(count),
+        }
+        for source, count in zip(sources, new, strict=True)
     ]
     provenance = {
         "files": files,

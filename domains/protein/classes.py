@@ -72,6 +72,14 @@ def state_probability(state: str, places: tuple[int, int], sequences: list[str],
     return [float(said[sequence][first : last + 1, k].exp().sum()) / (last + 1 - first) for sequence in sequences]
 
 
+def state_shares(sequences: list[str], checkpoint: Checkpoint | None = None) -> list[tuple[float, ...]]:
+    """For each valid sequence the mean p of each of STATES over its residues; chains are looked at one by one."""
+    chains = sorted({chain for sequence in sequences for chain in sequence.split(BREAK)})
+    said = _log_classes(checkpoint or classifier(STATES_MODEL), chains)
+    whole = [torch.cat([said[chain] for chain in sequence.split(BREAK)]) for sequence in sequences]
+    return [tuple(row.exp().mean(0).tolist()) for row in whole]
+
+
 @torch.no_grad()
 def _log_classes(checkpoint: Checkpoint, texts: list[str]) -> dict[str, Tensor]:
     """What the network says of each clean text, those of a length together."""

@@ -95,6 +95,7 @@ def test_the_preset_holds_out_whole_clusters_and_trains_loops_most(folder):
     known, asked = sides(folder)
     assert {chain.domain for chain in known} == domains[False] and {chain.domain for chain in asked} < domains[True]
     assert data.provenance["held_out_clusters"] == 3 and data.provenance["chains"] == 90
+    assert [file["new_chains"] for file in data.provenance["files"]] == [60, 30]  # ten chains are in both
     with pytest.raises(ConfigError, match=r"data.target: expected 'states' .* or 'cdr-h3'"):
         get_domain("protein").encode_training_data({"target": "cdr", "files": settings["files"]}, folder)
 
