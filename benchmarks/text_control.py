@@ -62,7 +62,20 @@ from seqdiff.processes.base import TokenProcess
 TASKS = ("fields", "meaning", "length", "tags", "infilling", "keywords")
 WAYS = ("unguided", "conditioned", "guided", "constrained", "particles")
 BY_CONTROL = ("control", "rejection")
-SHOWN = ("success", "whole", "judge", "entropy", "distinct-2", "self_bleu", "bleu", "rouge_l", "passes", "seconds")
+SHOWN = (
+    "right",
+    "valid",
+    "success",
+    "whole",
+    "judge",
+    "entropy",
+    "distinct-2",
+    "self_bleu",
+    "bleu",
+    "rouge_l",
+    "passes",
+    "seconds",
+)
 PUBLISHED = {  # Diffusion-LM's tables 2 and 5
     "fields": {"Diffusion-LM": 0.812, "FUDGE": 0.699},
     "length": {"Diffusion-LM": 0.999, "FUDGE": 0.469},
@@ -175,9 +188,9 @@ class Store:
     published: dict
 
     @classmethod
-    def open(cls, path: Path | None) -> "Store":
+    def open(cls, path: Path | None, published: dict) -> "Store":
         cells = json.loads(path.read_text()).get("cells", []) if path and path.is_file() else []
-        return cls(path, cells, PUBLISHED)
+        return cls(path, cells, published)
 
     def has(self, task: str, model: str, way: str, settings: dict) -> bool:
         return any((c["task"], c["model"], c["way"], c["of"]) == (task, model, way, _digest(settings)) for c in self.cells)
@@ -223,7 +236,7 @@ def main(arguments: Sequence[str] | None = None) -> list[dict]:
     models = {called(name): load_checkpoint(find_model(name, "text")) for name in given.model}
     judge = Judge(load_checkpoint(given.judge)) if given.judge else None
     control = load_checkpoint(given.control) if given.control else None
-    store = Store.open(given.out)
+    store = Store.open(given.out, PUBLISHED)
     common = {"n_targets": given.targets, "samples": given.samples, "judge_sha256": judge.sha256 if judge else None}
     for task in given.tasks:
         for name, checkpoint in models.items():

@@ -29,8 +29,11 @@ ALPHABET = MODEL.alphabet
 
 
 def tiny_control(length_input: bool = True, alphabet=ALPHABET) -> Checkpoint:
-    torch.manual_seed(3)
     network = Causal(CausalConfig(len(alphabet), width=16, depth=1, heads=2, labels=2, length_input=length_input))
+    generator = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.3)
     counts = {"restaurant": [0] * 5 + [1] * 36, "scene": [0] * 5 + [1] * 6}
     return Checkpoint(network.eval().requires_grad_(False), Autoregressive(), alphabet, tuple(counts), counts, sha256="c")
 
