@@ -72,8 +72,7 @@ class Constrained:
         return logits if self.sets is None or self.weighted else self.sets.tilt(logits, rows, positions)
 
     def draw(self, query: Query, p_x0: Tensor, commit: Tensor, u: Tensor) -> Draw:
-        positions, asked = query.positions, query.open
-        assert positions is not None and asked is not None  # every loop says which positions it asks for
+        _, asked = places(query)
         M, g, base = self.factors(query, p_x0)
         if self.structure is None:
             tokens, log_z, after = _independent(M, asked, commit, u)
@@ -91,8 +90,7 @@ class Constrained:
 
     def factors(self, query: Query, p_x0: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
         """M (R, P, V), the tilt g in it, or None, and the log of what is reached at x_t (R,)."""
-        positions, x_t = query.positions, query.tokens
-        assert positions is not None
+        (positions, _), x_t = places(query), query.tokens
         M, g, base = p_x0, None, torch.zeros(len(x_t), dtype=torch.float64, device=x_t.device)
         if self.sets is not None:
             M = M * self.sets.allowed(query.rows, positions)
@@ -103,15 +101,14 @@ class Constrained:
 
     def sample(self, query: Query, M: Tensor, u: Tensor) -> Tensor:
         """x̂0 (R, P) ∝ Π M 1[x ∈ C] at the queried positions."""
-        assert query.open is not None
+        _, asked = places(query)
         if self.structure is None:
-            return _independent(M, query.open, query.open, u)[0]
-        return self._joint(query, M, query.open, query.open, u)[0]
+            return _independent(M, asked, asked, u)[0]
+        return self._joint(query, M, asked, asked, u)[0]
 
     def log_mass(self, query: Query, M: Tensor) -> Tensor:
         """log Z (R,) of factors M (R, P, V) at the queried positions, the others settled."""
-        positions, asked = query.positions, query.open
-        assert positions is not None and asked is not None
+        _, asked = places(query)
         if self.structure is None:
             return torch.where(asked, M.sum(-1).log(), 0.0).sum(-1)
         return self._of(query).log_mass(self._full(query, M, asked), self._region(query))
@@ -123,8 +120,7 @@ class Constrained:
 
     def marginals(self, query: Query, p_x0: Tensor) -> Tensor:
         """p(x_0^i | x_t, C) (R, P, V): what a process on vectors takes its x̂0 from."""
-        positions, asked = query.positions, query.open
-        assert positions is not None and asked is not None
+        positions, asked = places(query)
         allowed = torch.ones_like(p_x0) if self.sets is None else self.sets.allowed(query.rows, positions)
         M = torch.maximum(p_x0, LEAST * torch.ones_like(p_x0)) * allowed  # what the denoiser rules out, not what must hold
         if self.structure is None:
@@ -137,8 +133,7 @@ class Constrained:
         return marginal / marginal.sum(-1, keepdim=True).clamp(min=1e-300)
 
     def _joint(self, query: Query, M: Tensor, asked: Tensor, commit: Tensor, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        structure, region, positions, x_t = self._of(query), self._region(query), query.positions, query.tokens
-        assert positions is not None
+        structure, region, (positions, _), x_t = self._of(query), self._region(query), places(query), query.tokens
         full = self._full(query, M, asked)
         noise = u.new_full(full.shape[:2], 0.5).scatter(1, positions, u)
         if self.weighted:
@@ -172,12 +167,22 @@ class Constrained:
 
     def _full(self, query: Query, M: Tensor, asked: Tensor) -> Tensor:
         """Factors (R, L, V): M at the positions asked for, the token that stands there at the others."""
-        x_t, positions = query.tokens, query.positions
-        assert positions is not None
+        x_t, (positions, _) = query.tokens, places(query)
         full = M.new_zeros(*x_t.shape, M.shape[-1])
         full.scatter_(-1, x_t.clamp(max=self.vocabulary - 1).unsqueeze(-1), 1.0)
         here = full.gather(1, positions.unsqueeze(-1).expand_as(M))
         return full.scatter_(1, positions.unsqueeze(-1).expand_as(M), torch.where(asked.unsqueeze(-1), M, here))
+
+
+def places(query: Query) -> tuple[Tensor, Tensor]:
+    """The positions (R, P) of a query, and which are really asked for. Raises ConditionError where a loop says neither."""
+    if query.positions is None or query.open is None:
+        missing = "positions" if query.positions is None else "open"
+        raise ConditionError(
+            f"condition: expected a query with `positions` and `open`, got none of `{missing}`; a loop whose draws must hold "
+            "something jointly says which positions it asks for"
+        )
+    return query.positions, query.open
 
 
 def reveal(structure: Structure, p: Tensor, commit: Tensor, u: Tensor, region: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:

@@ -13,7 +13,8 @@ class Structure(Protocol):
 
     One with data of its own for every row it was built for (`relations.tied.Layouts`) has a method `rows(index)`, to be
     called first by whoever asks about some of them. One that can draw some positions for less has `reveal`
-    (`constraints.condition.reveal` says what it returns), one that can decide without arithmetic has `possible`.
+    (`constraints.condition.reveal` says what it returns), one that can decide without arithmetic has
+    `possible_among` (of the sets of tokens that rows may hold).
 
     p is (R, L, V), ≥ 0, and need not be normalised; a position that is settled has mass on its token alone.
     `region` (R, L) int64 says to which region of its row a position belongs; None is region 0 everywhere.

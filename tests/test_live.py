@@ -16,6 +16,7 @@ from constraints.automata.live import Live
 from constraints.automata.whole import Whole
 from constraints.compilation.compile import compile
 from constraints.compilation.layout import Layout
+from constraints.compilation.sets import distinct
 from constraints.language.notation import parse
 from seqdiff.alphabet import Alphabet
 from tests.test_chain import enumerated, motif_automaton, random_automaton, random_p, ring_automaton, uniform_noise
@@ -79,7 +80,7 @@ def test_what_is_drawn_is_the_same_token_by_token(case, dtype, groups, monkeypat
     automaton, allowed, region = case
     rows = rows_of(case, 21)
     whole = Chain(automaton, dtype=dtype)
-    told = whole.among(allowed, region, [L])
+    told = whole.among(*distinct(allowed), region, [L])
     monkeypatch.setattr(Steps, "groups", lambda self, p: groups)
     assert isinstance(told._over(L), Live) and isinstance(told._over(L - 1), Whole)
     expected = answers(whole, *rows)
@@ -97,7 +98,7 @@ def test_rows_do_not_depend_on_their_company(case):
     automaton, allowed, region = case
     p, u, commit, regions = rows_of(case, 20)
     p[::3] = random_p(99, 1, L, automaton.vocabulary)
-    told = Chain(automaton).among(allowed, region, [L])
+    told = Chain(automaton).among(*distinct(allowed), region, [L])
     swept = []
     with pytest.MonkeyPatch.context() as patch:
         for over in (Live, Whole):
@@ -140,7 +141,7 @@ def test_masses_are_the_enumerated_ones(always):
         allowed = torch.rand(2, 4, 3, generator=torch.Generator().manual_seed(seed)) < 0.6
         region = torch.randint(0, 2, (2, 4), generator=torch.Generator().manual_seed(seed))
         p = random_p(seed, 2) * allowed
-        log_z = Chain(automaton, dtype=torch.float64).among(allowed, region, [4, 4]).log_mass(p, region)
+        log_z = Chain(automaton, dtype=torch.float64).among(*distinct(allowed), region, [4, 4]).log_mass(p, region)
         torch.testing.assert_close(log_z.exp(), enumerated(automaton, p, region)[1].sum(-1), rtol=1e-12, atol=1e-15)
 
 
@@ -156,7 +157,7 @@ def test_small_masses_along_a_run_stay_in_range(always, total):
     p = random_p(3, 2, length, 7) * allowed
     p[:, 200:, :5] *= total
     p[:, :200] *= total
-    told = Chain(automaton).among(allowed, None, [length])
+    told = Chain(automaton).among(*distinct(allowed), None, [length])
     assert isinstance(told._over(length), Live)
     torch.testing.assert_close(told.log_mass(p), LogChain(told._steps).log_mass(p), rtol=1e-6, atol=0)
     tokens, _ = told.draw(p, uniform_noise(1, 2, length))
@@ -188,7 +189,7 @@ def test_tables_are_remembered_within_limits(monkeypatch):
     for k in range(3):
         allowed[k, 3 * k : 3 * k + 6] = True
     chain = Chain(automaton)
-    told = [chain.among(allowed[k : k + 1], None, [length]) for k in range(3)]
+    told = [chain.among(*distinct(allowed[k : k + 1]), None, [length]) for k in range(3)]
     tables = [one._over(length) for one in told]
     assert isinstance(tables[0], Live)
     assert all(one._over(length) is table for one, table in zip(told, tables, strict=True))

@@ -55,12 +55,13 @@ class Chain:
         self._remembered: OrderedDict = OrderedDict()
         self._tree = Tree(self._steps) if automaton.states <= FEW.get(torch.device(device).type, 0) else None
 
-    def among(self, allowed: Tensor, region: Tensor | None, lengths: Sequence[int]) -> "Chain":
-        """This chain, quicker for rows that hold what is allowed (n, L, V) bool, row k in its first lengths[k] positions.
+    def among(self, index: Tensor, table: Tensor, region: Tensor | None, lengths: Sequence[int]) -> "Chain":
+        """This chain, quicker for rows that hold what is allowed: the sets of tokens `index` (n, L) of `table` (N, V) bool.
 
-        Other rows are summed as before. What a row may be is told by its length alone.
+        Row k counts in its first lengths[k] positions. Other rows are summed as before. What a row may be is told by its
+        length alone.
         """
-        lives = Lives(self._steps, allowed, region, lengths, self._remembered)
+        lives = Lives(self._steps, self._steps.met(index, table, region), lengths, self._remembered)
         return self if self._tree is not None else self._with(told=lives)
 
     # ── the protocol ──
@@ -100,6 +101,14 @@ class Chain:
     def possible(self, allowed: Tensor, region: Tensor | None = None) -> Tensor:
         """Which rows can hold a word of tokens that are `allowed` (R, L, V) bool: reachability, no mass; (R,) bool."""
         return reachable(self._steps, self._presence(allowed, region))[0][:, self._steps.start].flatten() > 0
+
+    @torch.no_grad()
+    def possible_among(self, index: Tensor, table: Tensor, region: Tensor | None = None) -> Tensor:
+        """`possible` for the sets of tokens index (R, L) of table (N, V) bool."""
+        classes = self._steps.met(index, table, region).permute(1, 2, 0).to(self.dtype)
+        m = (self._steps.label_masses(classes, 1) > 0).to(self.dtype)
+        none = torch.zeros(len(m), len(index), dtype=torch.int64)
+        return reachable(self._steps, Masses(m, none, none, []))[0][:, self._steps.start].flatten() > 0
 
     @torch.no_grad()
     def possible_at(self, allowed: Tensor, region: Tensor | None = None) -> Tensor:

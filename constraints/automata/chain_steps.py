@@ -137,6 +137,13 @@ class Steps:
             return 1
         return max(1, min(torch.get_num_threads(), len(p) // ROWS))
 
+    def met(self, index: Tensor, table: Tensor, region: Tensor | None) -> Tensor:
+        """(n, L, K) bool: the classes that the sets of tokens index (n, L) of table (N, V) bool have in regions (n, L)."""
+        K = self.step_of_class.shape[1]
+        table = table.to(self.classes.device, torch.float32)
+        met = torch.stack([table.new_zeros(len(table), K).index_add_(1, of_token, table) > 0 for of_token in self.classes], 1)
+        return met[index, 0 if region is None or len(self.classes) == 1 else region]
+
     def label_masses(self, mass: Tensor, groups: int) -> Tensor:
         """(L, K, B) by class → (L, H, D, W) by label."""
         label, member = self.members.nonzero(as_tuple=True)

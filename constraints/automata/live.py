@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from constraints.automata.chain_steps import Bags, Steps, class_masses
+from constraints.automata.chain_steps import Bags, Steps
 from constraints.automata.chain_sweep import HIGHEST, RESCALE, Masses, Sweep, left_of, pick, power
 
 STEP = 2**14  # what a stage costs besides its sums, in numbers summed
@@ -170,18 +170,15 @@ class Lives:
     """What rows of each length may hold, and which states are live then.
 
     Args:
-        allowed, region: (n, L, V) bool and (n, L), of rows of which the first `lengths` positions count.
+        classes: (n, L, K) bool, what may stand in rows of which the first `lengths` positions count.
         found: tables that are remembered, also those of others.
     """
 
-    def __init__(self, steps: Steps, allowed: Tensor, region: Tensor | None, lengths: Sequence[int], found: OrderedDict):
+    def __init__(self, steps: Steps, classes: Tensor, lengths: Sequence[int], found: OrderedDict):
         self._steps, self._allowed, self._found = steps, {}, found
-        classes, K = steps.classes, steps.step_of_class.shape[1]
         for length in sorted(set(lengths)):
             rows = [k for k, other in enumerate(lengths) if other == length]
-            here = None if region is None else region[rows, :length]
-            mass = class_masses(allowed[rows, :length].to(classes.device, torch.float64), classes, K, here)
-            self._allowed[length] = (mass > 0).any(-1)
+            self._allowed[length] = classes[rows, :length].any(0)
 
     def of(self, length: int) -> Live | None:
         """None where all states are swept as well."""

@@ -77,11 +77,17 @@ def window_count(
     return trimmed(member[None].astype(int), delta, 0, np.ones(len(keys), bool)).minimal()
 
 
-def runs(vocabulary: int, tokens: Collection[int], longest: int) -> Automaton:
+def runs(vocabulary: int, tokens: Collection[int], longest: int, budget: Budget | None = None) -> Automaton:
     """Rows in which no token of the set stands more than `longest` times in a row (each token by itself)."""
     if longest < 1:
         raise ConditionError(f"runs: expected a longest run of at least 1, got {longest}")
     listed = np.nonzero(_member(vocabulary, tokens, "runs"))[0]
+    budget = budget or Budget()
+    if (edges := (1 + len(listed) * longest) * (1 + len(listed))) > budget.edges:
+        raise ConditionError(
+            f"runs: {len(listed):,} tokens, each counted by itself up to {longest}, need {edges:,} transitions, more than "
+            f"{budget.edges:,}; name fewer tokens"
+        )
     classes = np.zeros((1, vocabulary), int)
     classes[0, listed] = np.arange(len(listed)) + 1
     # State 0 is no run; state 1 + t·longest + (n − 1) is token t, n times until now.

@@ -14,7 +14,7 @@ from torch import Tensor
 from constraints.automata.automaton import Automaton
 from constraints.automata.exploration import Budget
 from constraints.compilation.layout import Layout, combinations
-from constraints.compilation.translate import Folder, combined, regions_of
+from constraints.compilation.translate import Folder, combined, folded, regions_of
 from constraints.language.expression import Constraint, Grammar
 from constraints.relations import ties
 from constraints.relations.factor_graph import FactorGraph
@@ -94,8 +94,9 @@ def assemble(
         if syntax:
             automata.append((syntax.name, syntax.over(member.get(syntax.region, everywhere))))
         if regular:
-            folder = Folder(alphabet, longest, budget, member)
-            automata.append(("regular", folder.fold((c, r) for (c, _), r in zip(regular, read, strict=True))))
+            parts = tuple((c, tuple(inside.tolist())) for (c, _), inside in zip(regular, read, strict=True))
+            members = tuple((name, tuple(inside.tolist())) for name, inside in member.items())
+            automata.append(("regular", folded(parts, alphabet, longest, budget, members)))
         automaton = combined(automata, np.logical_and, budget)
         kinds = " ∧ ".join(name for name, _ in automata)
         classes = [f"{kinds} ({automaton.states} states, {automaton.delta.shape[1]} token classes)"]

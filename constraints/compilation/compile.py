@@ -17,7 +17,6 @@ Shapes: n rows, R rows of a call, L length (the longest row's), V vocabulary, K 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -26,7 +25,8 @@ from constraints.automata.chain import Chain
 from constraints.automata.exploration import Budget
 from constraints.compilation.assemble import Asked, Path, Syntax, assemble
 from constraints.compilation.layout import Layout
-from constraints.compilation.translate import regions_of, token_ids
+from constraints.compilation.sets import Sets, distinct
+from constraints.compilation.translate import regions_of
 from constraints.language.check import holds
 from constraints.language.expression import (
     CONTEXT_FREE,
@@ -46,7 +46,6 @@ from constraints.language.expression import (
     Tie,
     Within,
 )
-from constraints.language.motif import Tokens
 from constraints.language.notation import check_size
 from constraints.relations import ties
 from constraints.relations.tied import Layouts, Tied
@@ -167,7 +166,7 @@ def compile(
     free = [a for a in free if isinstance(a[0], Grammar)] + [a for a in schemas if isinstance(a[0], Grammar)]
     regular += [a for a in schemas if isinstance(a[0], Regex)]
     linked = [ties.links(related, layout, alphabet) for layout in layouts]
-    sets = _Sets(alphabet, layouts)
+    sets = Sets(alphabet, layouts)
     sets.place(placed)
     for row, link in enumerate(linked):
         sets.relate(row, link)
@@ -175,9 +174,9 @@ def compile(
         regular = ties.renamed(regular, related, layouts[0])
     structure, region, automaton, classes = assemble(regular, free, related, linked, alphabet, layouts, budget, syntax)
     if automaton is not None and automaton.is_empty:
-        sets.allowed[:] = False
-    structure = None if structure is None else told(structure, sets.allowed, region, [layout.length for layout in layouts])
+        sets.nothing()
     index, table = sets.compact()
+    structure = None if structure is None else told(structure, index, table, region, [layout.length for layout in layouts])
     if placed or any(layout.tokens is not None for layout in layouts):
         classes = [f"token sets ({len(table)})", *classes]
     text = " ∧ ".join(classes) or "nothing asked"
@@ -185,21 +184,21 @@ def compile(
     return Compiled(expression, alphabet, tuple(layouts), structure, region, index, table, text, automaton, spoken)
 
 
-def told(structure: Structure, allowed: Tensor, region: Tensor, lengths: Sequence[int]) -> Structure:
-    """The structure, where it can be quicker for knowing what its rows may hold: allowed (n, L, V) bool, region (n, L)."""
+def told(structure: Structure, index: Tensor, table: Tensor, region: Tensor, lengths: Sequence[int]) -> Structure:
+    """The structure, where it can be quicker for knowing what its rows may hold: sets index (n, L) of (K, V), region (n, L)."""
     match structure:
         case Chain():
-            return structure.among(allowed, region, lengths)
+            return structure.among(index, table, region, lengths)
         case Tied(inner=Chain() as inner):
             length = lengths[0]
             seen = _Seen()
-            replace(structure, inner=seen).log_mass(allowed[:, :length].double(), region[:, :length])
-            return replace(structure, inner=inner.among(seen.p > 0, seen.region, [length] * len(allowed)))
+            replace(structure, inner=seen).log_mass(table[index[:, :length]].double(), region[:, :length])
+            return replace(structure, inner=inner.among(*distinct(seen.p > 0), seen.region, [length] * len(index)))
         case Layouts():
             parts = []
             for k, part in enumerate(structure.structures):
                 rows = (structure.layout == k).nonzero().squeeze(-1)
-                parts.append(told(part, allowed[rows], region[rows], [lengths[row] for row in rows.tolist()]))
+                parts.append(told(part, index[rows], table, region[rows], [lengths[row] for row in rows.tolist()]))
             return Layouts(tuple(parts), structure.layout)
     return structure
 
@@ -227,53 +226,3 @@ def _language(schema: JsonSchema) -> Constraint:
 
     language = compile_schema(schema.schema)
     return Grammar(language.grammar, ROOT) if language.grammar is not None else Regex(language.pattern or "")
-
-
-class _Sets:
-    """The tokens that each position may hold, (n, L, V) bool."""
-
-    def __init__(self, alphabet: Alphabet, layouts: Sequence[Layout]):
-        self.alphabet, self.layouts = alphabet, layouts
-        V = len(alphabet)
-        self.allowed = torch.ones(len(layouts), max(layout.length for layout in layouts), V, dtype=torch.bool)
-        for row, layout in enumerate(layouts):
-            if layout.tokens is not None:
-                settled = ((layout.tokens >= 0) & (layout.tokens < V)).nonzero().squeeze(-1)
-                self.allowed[row, settled] = torch.nn.functional.one_hot(layout.tokens[settled], V).bool()
-
-    def place(self, placed: Asked) -> None:
-        V = len(self.alphabet)
-        for c, path in placed:
-            token = torch.zeros(V, dtype=torch.bool)
-            if isinstance(c, (Pin, Allow, Ban)):
-                tokens = Tokens((c.token,)) if isinstance(c, Pin) else c.tokens
-                token[sorted(token_ids(tokens, self.alphabet, str(c)))] = True
-            for row, layout in enumerate(self.layouts):
-                places = layout.places(path)
-                if isinstance(c, Length):
-                    if not (c.low <= len(places) and (c.high is None or len(places) <= c.high)):
-                        self.allowed[row] = False
-                elif isinstance(c, Pin):
-                    if c.position < len(places):
-                        self.allowed[row, places[c.position]] &= token
-                    else:
-                        self.allowed[row] = False
-                elif isinstance(c, (Allow, Ban)):
-                    where = places if c.positions is None else [places[i] for i in c.positions if i < len(places)]
-                    self.allowed[row, where] &= token if isinstance(c, Allow) else ~token
-
-    def relate(self, row: int, link: ties.Links) -> None:
-        if not link.possible:
-            self.allowed[row] = False
-        for tie in link.fixed():
-            self.allowed[row, tie.first] &= torch.arange(len(self.alphabet)) == torch.tensor(tie.map)
-
-    def compact(self) -> tuple[Tensor, Tensor]:
-        """(index (n, L), table (K, V)), the set of all tokens first."""
-        n, L, V = self.allowed.shape
-        rows = torch.cat([torch.ones(1, V, dtype=torch.bool), self.allowed.reshape(-1, V)]).numpy()
-        packed = np.packbits(rows, axis=1)
-        _, first, inverse = np.unique(packed, axis=0, return_index=True, return_inverse=True)
-        order = np.argsort(first)  # in the order of meeting, so that "any token" is number 0
-        index = torch.as_tensor(np.argsort(order)[inverse.ravel()][1:]).reshape(n, L)
-        return index, torch.as_tensor(rows[first[order]])

@@ -59,24 +59,23 @@ def _possible(compiled: Compiled, upto: int | None) -> Tensor:
     out = torch.zeros(len(lengths), dtype=torch.bool)
     for L in lengths.unique().tolist():  # a row must not be read beyond its end
         rows = (lengths == L).nonzero().squeeze(-1)
-        allowed = compiled.allowed(rows)[:, :L].clone()
-        some = allowed.any(-1).all(-1)
+        index = compiled.set_index[rows, :L].clone()
         if upto is not None:
-            some = allowed[:, :upto].any(-1).all(-1)
-            allowed[:, upto:] = True
+            index[:, upto:] = 0  # any token
+        some = compiled.set_table.any(-1)[index].all(-1)
         if compiled.structure is not None and bool(some.any()):
-            rows, allowed = rows[some], allowed[some]
-            out[rows] = _structure_possible(compiled.structure, rows, allowed, compiled.region[rows, :L])
+            rows, index = rows[some], index[some]
+            out[rows] = _structure_possible(compiled.structure, rows, index, compiled.set_table, compiled.region[rows, :L])
         else:
             out[rows] = some
     return out
 
 
-def _structure_possible(structure: Structure, rows: Tensor, allowed: Tensor, region: Tensor) -> Tensor:
+def _structure_possible(structure: Structure, rows: Tensor, index: Tensor, table: Tensor, region: Tensor) -> Tensor:
     structure = structure.rows(rows) if hasattr(structure, "rows") else structure  # type: ignore[attr-defined]
-    if hasattr(structure, "possible"):
-        return structure.possible(allowed, region)  # type: ignore[attr-defined]
-    return structure.log_mass(allowed.double() / allowed.shape[-1], region).isfinite()
+    if hasattr(structure, "possible_among"):
+        return structure.possible_among(index, table, region)  # type: ignore[attr-defined]
+    return structure.log_mass(table[index].double() / table.shape[-1], region).isfinite()
 
 
 def require_feasible(

@@ -104,7 +104,7 @@ def leaf(c: Constraint, alphabet: Alphabet, longest: int, budget: Budget) -> Aut
                 raise ConditionError(f"{what}: no multiple of the step lies from {c.low:g} to {c.high:g}; use a finer step")
             return regular.weighted_sum(V, units.tolist(), low, high, longest, budget)
         case Runs():
-            return regular.runs(V, token_ids(c.tokens, alphabet, what), c.most)
+            return regular.runs(V, token_ids(c.tokens, alphabet, what), c.most, budget)
         case Words():
             return regular.words(V, [_encode(word, alphabet, what) for word in c.words])
         case Edits() | Identity():
@@ -151,6 +151,19 @@ def combined(parts: Iterable[tuple[str, Automaton]], rule: Callable, budget: Bud
             raise ConditionError(f"{both}: {error}") from None
         heapq.heappush(heap, (ab.states, next(order), both, ab))
     return heap[0][3]
+
+
+@lru_cache(maxsize=16)
+def folded(
+    parts: tuple[tuple[Constraint, tuple[bool, ...]], ...],
+    alphabet: Alphabet,
+    longest: int,
+    budget: Budget,
+    member: tuple[tuple[str, tuple[bool, ...]], ...],
+) -> Automaton:
+    """`Folder.fold`, remembered: a plan compiles what it weighs beside what must hold, and requests are asked again."""
+    folder = Folder(alphabet, longest, budget, {name: np.array(inside) for name, inside in member})
+    return folder.fold((c, np.array(inside)) for c, inside in parts)
 
 
 class Folder:
