@@ -25,7 +25,7 @@ def run(given: dict) -> None:
     asked = {**(read_spec(given["spec"]) if given["spec"] else {}), **{k: v for k, v in given.items() if v is not None}}
     if fields:
         given["template"] = with_fields(fields, asked.get("template"))
-    if any(wants.values()):
+    if any(value or value == "" for value in wants.values()):
         alphabet = load_checkpoint(find_model(asked.get("model"), "text")).alphabet
         held = [asked["constraint"]] if asked.get("constraint") else []
         held += [str(part) for part in constraints_of(wants, fields, alphabet)]
@@ -54,7 +54,7 @@ def with_fields(fields: dict[str, str], template: str | None) -> str:
 
 def constraints_of(wants: dict[str, Any], fields: dict[str, str], alphabet: Alphabet) -> list[Constraint]:
     """What the options ask. Raises ConfigError or ConditionError."""
-    asked: list[Constraint] = [text.words(*read_range(wants["words"]), alphabet)] if wants["words"] else []
+    asked: list[Constraint] = [text.words(*read_range(wants["words"]), alphabet)] if wants["words"] is not None else []
     asked += [text.keyword(word, alphabet) for word in wants["keywords"] or []]
     for phrase in map(str, wants["verbatim"] or []):
         value: str = fields.get(phrase, phrase)

@@ -15,10 +15,11 @@ from functools import lru_cache
 from constraints.language.algebra import And, Constraint, Not
 from constraints.language.expression import Ban, Regex
 from constraints.language.motif import Tokens
-from domains.text.tokens import as_bytes, begins_word, bytes_beyond_ascii, kind_of
+from domains.text.tokens import as_bytes, begins_word, bytes_beyond_ascii, encode, kind_of, normal
 from seqdiff.alphabet import Alphabet
-from seqdiff.errors import ConditionError
+from seqdiff.errors import AlphabetError, ConditionError
 
+MOST_WORDS = 200
 ONE_WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 
 
@@ -50,6 +51,8 @@ def words(low: int, high: int | None = None, alphabet: Alphabet | None = None) -
     """low to high words; None: no upper bound. Before the first word no letter stands alone."""
     if low < 0 or (high is not None and high < low):
         raise ConditionError(f"words: expected 0 ≤ low ≤ high, got {low} and {high}")
+    if max(low, high or 0) > MOST_WORDS:
+        raise ConditionError(f"words: expected at most {MOST_WORDS}, got {max(low, high or 0)}")
     s = spelling(alphabet)
     inside = rf"(?:{s.space}{s.other}|[^{s.space}])*"  # the rest of a word, and what begins none
     begins = rf"{s.space}{s.letter}"
@@ -59,7 +62,7 @@ def words(low: int, high: int | None = None, alphabet: Alphabet | None = None) -
 
 def verbatim(phrase: str, alphabet: Alphabet | None = None) -> Regex:
     """The phrase as it stands, between other words or at an end."""
-    return _somewhere([phrase], alphabet)
+    return _somewhere([_writable(phrase, alphabet)], alphabet)
 
 
 def keyword(word: str, alphabet: Alphabet | None = None) -> Regex:
@@ -67,9 +70,11 @@ def keyword(word: str, alphabet: Alphabet | None = None) -> Regex:
 
     The inflections are the words of the alphabet with the same lemma (simplemma); without an alphabet of words the word itself.
     """
-    if not ONE_WORD.fullmatch(word):
+    if not ONE_WORD.fullmatch(word := normal(word)):
         raise ConditionError(f"keyword: expected one word of letters and digits, got {word!r}")
-    forms = {word} | (set() if alphabet is None else set(_by_lemma(alphabet).get(lemma(word), ())))
+    forms = {_writable(word, alphabet)}
+    if alphabet is not None and not re.search("['’]", word):  # "its" is no form of "it's", though they share a lemma
+        forms |= set(_by_lemma(alphabet).get(lemma(word), ()))
     return _somewhere(sorted({form for w in forms for form in (w, w[:1].upper() + w[1:])}), alphabet)
 
 
@@ -82,11 +87,11 @@ def keywords(wanted: Sequence[str], alphabet: Alphabet | None = None) -> Constra
 
 
 def banned(phrases: Sequence[str], alphabet: Alphabet | None = None) -> Constraint:
-    """None of these words or phrases, with a small or a capital letter first."""
+    """None of these words or phrases, in small letters, in capitals, with a capital first or as given."""
     if not phrases:
         raise ConditionError("banned: expected at least one word, got none")
-    forms = [form for phrase in phrases for form in {phrase, phrase[:1].upper() + phrase[1:], phrase[:1].lower() + phrase[1:]}]
-    return Not(_somewhere(sorted(forms), alphabet))
+    forms = {form for p in phrases for form in (p, p[:1].upper() + p[1:], p[:1].lower() + p[1:], p.lower(), p.upper())}
+    return Not(_somewhere(sorted(forms | {p.lower().capitalize() for p in phrases}), alphabet))
 
 
 def whole_sentences(alphabet: Alphabet | None = None) -> Regex:
@@ -111,8 +116,18 @@ def _somewhere(phrases: list[str], alphabet: Alphabet | None) -> Regex:
         if not phrase.strip():
             raise ConditionError(f"expected a word or phrase, got {phrase!r}")
     s = spelling(alphabet)
-    inside = "|".join(s.of(phrase.strip()) for phrase in phrases)
+    inside = "|".join(dict.fromkeys(s.of(normal(phrase)) for phrase in phrases))
     return Regex(rf"(?:.*{s.other})?(?:{inside})(?:{s.other}.*)?")
+
+
+def _writable(phrase: str, alphabet: Alphabet | None) -> str:
+    """The phrase. Raises ConditionError where the model lacks a character of it."""
+    if alphabet is not None and phrase.strip():
+        try:
+            encode(f" {normal(phrase)}", alphabet)
+        except AlphabetError as error:
+            raise ConditionError(f"{phrase!r} cannot be written: {error}") from None
+    return phrase
 
 
 def lemma(word: str) -> str:

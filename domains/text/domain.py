@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from constraints.compilation.assemble import Syntax
+from constraints.language.notation import MAX_CHARACTERS
 from constraints.template import Canvas, Template
 from domains.novelty import Known
 from domains.sources import read_sources
@@ -16,8 +17,9 @@ from domains.text.constraints import new_word, words
 from domains.text.data import Source, encode_files
 from domains.text.fields import TEXT, parted
 from domains.text.metrics import count_words
-from domains.text.template import lay_out, read_template
-from domains.text.tokens import decode, normal
+from domains.text.syntax import held
+from domains.text.template import Hole, TextTemplate, lay_out, read_template
+from domains.text.tokens import decode, kind_of, normal
 from domains.variant import Variant
 from seqdiff.alphabet import Alphabet
 from seqdiff.checkpoint import Checkpoint
@@ -42,7 +44,7 @@ def templates(spec: DesignSpec, checkpoint: Checkpoint) -> list[Variant]:
     """
     if spec.task is not None:
         raise ConfigError(f"task: texts have none, got {spec.task!r}; a template says what stays")
-    alphabet, text = checkpoint.alphabet, spec.template or FREE
+    alphabet, text = checkpoint.alphabet, FREE if spec.template is None else spec.template
     read = read_template(text)
     if read.items[-1] == ("marker", TEXT):
         text = f"{text} {FREE}"  # fields alone: a text that tells them
@@ -51,19 +53,30 @@ def templates(spec: DesignSpec, checkpoint: Checkpoint) -> list[Variant]:
         raise TemplateError(f"template: expected a hole such as {{4-9}} or {{}} to be filled; got none in\n  {text}")
     template = lay_out(read, alphabet, lengths.free_gap(read, checkpoint, spec.label))
     asked, patterns = [], [hole.tags for hole in read.holes]
+    if said_by_one_hole(read) and patterns[-1] is None and kind_of(alphabet) == "words":
+        patterns[-1] = held(spec.wishes)
     for k, hole in enumerate(read.holes, 1):
         asked += [words(hole.low or 0, hole.high, alphabet).within(f"gap{k}")] if hole.words else []
         asked += [new_word(alphabet).within(f"gap{k}")] if hole.apart and not hole.tags else []
+    wanted = " & ".join(map(str, asked))
+    if len(wanted) > MAX_CHARACTERS:
+        count = len(read.holes)
+        raise TemplateError(f"template: expected fewer holes that begin a word or count words, got {count}; write some as one")
     return [
         Variant(
             spec.template,
             template,
-            " & ".join(map(str, asked)),
+            wanted,
             lambda tokens, gaps: unlike(patterns, tokens, gaps),
             "text" if read.fields else None,
             tagging.syntax(template, patterns, alphabet),
         )
     ]
+
+
+def said_by_one_hole(read: TextTemplate) -> bool:
+    """Whether the text is one hole, so that the number of a word is the number of a token while no word is spelled."""
+    return isinstance(read.items[-1][1], Hole) and (len(read.items) == 1 or read.items[-2] == ("marker", TEXT))
 
 
 def unlike(patterns: Sequence[tagging.Pattern | None], tokens: Sequence[str], gaps: Sequence[int]) -> str:

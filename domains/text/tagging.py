@@ -43,7 +43,9 @@ PENN = {
     "X": "FW LS SYM UH ADD GW",
 }
 TAGS = tuple(PENN)
+BY_PENN = {penn: tag for tag, names in PENN.items() for penn in names.split()}
 ANY = "ANY"
+FREE = "FREE"  # any token, pieces of words among them; cannot be asked for in a template
 MOST = 4  # of * and +
 LEXICON = Path(__file__).parent / "models" / "parts-of-speech" / "lexicon.json.xz"
 ELEMENT = re.compile(r"\s*(?:\(\s*(?P<several>[A-Z]+(?:\s*\|\s*[A-Z]+)*)\s*\)|(?P<one>[A-Z]+))(?P<times>[*+?]?)\s*")
@@ -52,11 +54,11 @@ TIMES = {"": (1, 1), "*": (0, MOST), "+": (1, MOST), "?": (0, 1)}
 
 @dataclass(frozen=True)
 class Element:
-    """low to high tokens, each of one of these classes."""
+    """low to high tokens, each of one of these classes; high None: any number."""
 
     tags: frozenset[str]
     low: int
-    high: int
+    high: int | None
 
 
 Pattern = tuple[Element, ...]
@@ -82,7 +84,7 @@ def read_pattern(text: str) -> Pattern:
 
 def gap(pattern: Pattern) -> Gap:
     """As many tokens as the pattern has room for."""
-    return Gap(sum(e.low for e in pattern), max(1, sum(e.high for e in pattern)))
+    return Gap(sum(e.low for e in pattern), max(1, sum(e.high or 0 for e in pattern)))
 
 
 def fits(pattern: Pattern, tokens: Sequence[str]) -> bool:
@@ -92,10 +94,10 @@ def fits(pattern: Pattern, tokens: Sequence[str]) -> bool:
     for e in pattern:
         after = set()
         for end in ends:
-            for times in range(e.high + 1):
+            for times in range(len(classes) - end + 1 if e.high is None else e.high + 1):
                 if times >= e.low:
                     after.add(end + times)
-                if end + times >= len(classes) or not e.tags & classes[end + times]:
+                if end + times >= len(classes) or not (FREE in e.tags or e.tags & classes[end + times]):
                     break
         ends = after
     return len(classes) in ends
@@ -166,8 +168,12 @@ def syntax(template: Template, patterns: Sequence[Pattern | None], alphabet: Alp
             read.append((free, True, True))
         else:
             for e in pattern:
-                signs = np.append(columns[[(*TAGS, ANY).index(tag) for tag in e.tags]].any(0), False)
-                read += [(signs, False, False)] * e.low + [(signs, True, False)] * (e.high - e.low)
+                named = [(*TAGS, ANY).index(tag) for tag in e.tags - {FREE}]
+                signs = free if FREE in e.tags else np.append(columns[named].any(0), False)
+                if not signs.any():
+                    raise ConditionError(f"parts of speech: the model has no word that is {'|'.join(sorted(e.tags))}")
+                read += [(signs, False, False)] * e.low
+                read += [(signs, True, True)] if e.high is None else [(signs, True, False)] * (e.high - e.low)
     classes = np.stack([kind.reshape(-1), np.full(len(alphabet), K)])
     return Syntax("parts of speech", _in_order(classes, K + 1, read), "pins")
 

@@ -11,6 +11,7 @@ a hole belongs to what the hole holds, which then begins a word of its own; punc
 """
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -81,6 +82,7 @@ def _items(text: str) -> Iterator[tuple[str, str | Hole]]:
     while place < len(text):
         if found := LITERAL.match(text, place):
             said = re.sub(r"\s+", " ", re.sub(r"\\(.)", r"\1", found[0], flags=re.DOTALL))
+            said = unicodedata.normalize("NFC", said)
             if said.strip():
                 yield "words", said
                 begun = True
@@ -96,6 +98,10 @@ def _items(text: str) -> Iterator[tuple[str, str | Hole]]:
             begun = True
         elif text[place] == "[":
             raise _error(text, place, place + 1, r"expected a field such as [food], or \[ for the bracket itself")
+        elif text[place] == "\\":
+            raise _error(
+                text, place, place + 1, r"a backslash makes the next character a letter, and there is none; \\ is itself"
+            )
         else:
             end = text.find("}", place) + 1 or len(text)
             shown = r"{5}, {4-9}, {3-5 words}, {ADJ NOUN} or {}, or \{ for the brace itself"

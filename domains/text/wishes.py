@@ -1,4 +1,4 @@
-"""What is wished of a finished text: "words <= 12", "2 <= sentences <= 3", "score mood >= 0.5" (see `domains.wishes`).
+"""What is wished of a finished text: "words <= 12", "span 2-5 is NP", "score mood >= 0.5" (see `domains.wishes`).
 
 What an automaton can hold (keywords, numbers of words, phrases that are banned) is better asked as a constraint.
 """
@@ -9,6 +9,7 @@ from functools import partial
 
 from constraints.guidance.guides import Lookahead, Requirement
 from domains import wishes
+from domains.text import syntax
 from domains.text.fields import TEXT
 from domains.text.metrics import count_words, words_of
 from seqdiff.alphabet import Alphabet
@@ -21,6 +22,13 @@ MEASURES: dict[str, Callable[[str], float]] = {
 }
 
 
+def _measure(name: str, argument: str) -> wishes.Measure:
+    if name in FIGURES.arguments:
+        of_texts = syntax.measure(name, argument)
+        return lambda rows: of_texts([said(row) for row in rows])
+    return lambda rows: [MEASURES[name](said(row)) for row in rows]
+
+
 def said(row: str) -> str:
     """The text of a row, without the fields before it."""
     return row.rpartition(TEXT)[2].strip()
@@ -28,10 +36,13 @@ def said(row: str) -> str:
 
 FIGURES = wishes.Figures(
     names=tuple(MEASURES),
-    scale={"characters": 5.0, "variety": 0.1, "score": 0.1},
+    scale={"characters": 5.0, "variety": 0.1, "score": 0.1, "span": 0.25, "tags": 0.1},
     examples="'words <= 12' or '2 <= sentences <= 3 * 2'",
     valid=lambda row: bool(said(row)),
-    measure=lambda name, _: lambda rows: [MEASURES[name](said(row)) for row in rows],
+    measure=lambda name, argument: _measure(name, argument),
+    arguments={"span": "words and a kind such as 2-5:NP", "tags": "parts of speech such as DET,ADJ*,NOUN"},
+    phrase=syntax.phrase,
+    more="'span 2-5 is NP', 'tags are DET ADJ* NOUN VERB', 'tags DET,NOUN,VERB >= 0.9' or 'score NAME >= 0.5'",
     normal=said,
 )
 Wish = partial(wishes.Wish, FIGURES)
