@@ -112,6 +112,7 @@ def test_the_page_s_table_is_what_the_constructors_write():
         edits("MKVLAAGIVG", 1, 3),
         identity("MKVLAAGIVG", 60, 90),
         net_charge(3, 6),
+        net_charge(0, 3, 5.5),
         like_chains("{80-90}", 2)[1],
     ):
         assert str(made) in texts
