@@ -1,12 +1,7 @@
 """Jobs: nothing that was accepted is lost and nothing has two results, whatever ends, fills up or is locked."""
 
 import json
-import os
-import shutil
 import sqlite3
-import subprocess
-import tempfile
-from pathlib import Path
 
 import pytest
 from api_service import LONG, MOLECULE, ended, save_models, service, until
@@ -14,38 +9,15 @@ from sqlalchemy import event, update
 
 from apps.api.errors import Refused
 from apps.api.settings import Settings
-from apps.api.store import ATTEMPTS, Store, jobs
+from apps.api.store import ATTEMPTS, Store
 from apps.client import Client, ServiceError
+from apps.store import jobs
 from benchmarks import kill
 from domains.design import DesignSpec, design
 from seqdiff.checkpoint import load_checkpoint
 from seqdiff.errors import ConfigError
 
 SPEC = DesignSpec.from_dict(MOLECULE).to_dict()
-
-
-@pytest.fixture(scope="module")
-def postgres():
-    """URL of a PostgreSQL server of its own."""
-    if not (shutil.which("initdb") and shutil.which("pg_ctl")):
-        pytest.skip("postgresql is not on this machine (initdb, pg_ctl)")
-    folder = Path(tempfile.mkdtemp(prefix="seqdiff-pg-"))
-    who = {"user": "postgres", "group": "postgres"} if os.getuid() == 0 else {}
-    if who:
-        shutil.chown(folder, **who)
-    quiet = {"check": True, "stdout": subprocess.DEVNULL, "cwd": folder, **who}
-    port = kill.free_port()
-    subprocess.run(["initdb", "-D", folder / "data", "-A", "trust", "-U", "postgres", "--no-sync"], **quiet)
-    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
-    subprocess.run(["pg_ctl", "-D", folder / "data", "-w", "-l", folder / "log", "-o", options, "start"], **quiet)
-    yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
-    subprocess.run(["pg_ctl", "-D", folder / "data", "-m", "immediate", "stop"], **quiet)
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request, tmp_path):
-    return f"sqlite:///{tmp_path / 'jobs.db'}" if request.param == "sqlite" else request.getfixturevalue("postgres")
 
 
 @pytest.fixture
@@ -143,7 +115,7 @@ def test_a_service_that_is_ended_gives_its_jobs_back_and_the_next_one_does_them(
 
 
 def test_a_locked_database_is_a_clean_refusal_and_the_result_is_written_afterwards(tmp_path, monkeypatch):
-    monkeypatch.setattr("apps.api.store.BUSY_SECONDS", 0.1)
+    monkeypatch.setattr("apps.store.BUSY_SECONDS", 0.1)
     with service(tmp_path) as client:
         id = client.post("/v1/jobs", json={**LONG, "n": 2}).json()["id"]
         until(lambda: not client.app.state.service.jobs.idle)
