@@ -8,6 +8,8 @@ was drawn. Of the molecules: matched, by a substructure match with stereo, each 
 Passes: rows that went through the network, for each attempt. Seconds: of one processor's time, for each attempt; outside: the
 share of it that is not the network's.
 
+Three more tasks, which the file has not, are measured on one drawing each (EXAMPLES), to know what they cost.
+
 A unit of work is a setting, a seed, a task and a drug, done in that order; `--raw` keeps those that are done, and a run goes on
 there. The table is of the units that are done.
 """
@@ -33,6 +35,11 @@ TASKS = {
     "extension": "motif_extension",
     "decoration": "scaffold_decoration",
     "superstructure": "superstructure_generation",
+}
+EXAMPLES = {
+    "morphing": "*C1CC1.*c1ccncc1",
+    "macrocycle": "*CC(=O)N[C@@H](C)C(=O)Nc1cccc(*)c1",
+    "joint": "[*:1]c1ccc(*)cc1.[*:1]N1CCN(*)CC1",
 }
 SETTINGS = {
     "model alone": {"syntax": False},
@@ -138,7 +145,7 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=100, help="attempts for each drug and task")
     parser.add_argument("--seeds", nargs="*", type=int, default=[0])
     parser.add_argument("--model", default=None)
-    parser.add_argument("--tasks", nargs="*", default=list(TASKS), choices=list(TASKS))
+    parser.add_argument("--tasks", nargs="*", default=list(TASKS), choices=[*TASKS, *EXAMPLES])
     parser.add_argument("--settings", nargs="*", default=list(SETTINGS)[::-1], choices=list(SETTINGS))
     parser.add_argument("--raw", type=Path, default=Path("runs/fragment_tasks.jsonl"), help="units as they are done")
     parser.add_argument("--out", type=Path)
@@ -151,10 +158,12 @@ def main() -> None:
     options.raw.parent.mkdir(parents=True, exist_ok=True)
     units = [json.loads(line) for line in options.raw.read_text().splitlines()] if options.raw.is_file() else []
     done = {tuple(unit[name] for name in KEY) for unit in units}
-    for setting, seed, task, drug in itertools.product(options.settings, options.seeds, options.tasks, drugs):
-        if (setting, task, seed, drug["name"], options.n) in done:
+    asked = [(task, drug["name"], drug[TASKS[task]]) for task in options.tasks if task in TASKS for drug in drugs]
+    asked += [(task, "example", EXAMPLES[task]) for task in options.tasks if task in EXAMPLES]
+    for setting, seed, (task, drug, drawn) in itertools.product(options.settings, options.seeds, asked):
+        if (setting, task, seed, drug, options.n) in done:
             continue
-        unit = measured(drug["name"], drug[TASKS[task]], task, setting, seed, options.n, checkpoint, network)
+        unit = measured(drug, drawn, task, setting, seed, options.n, checkpoint, network)
         units.append(unit)
         print(json.dumps({k: round(v, 3) if isinstance(v, float) else v for k, v in unit.items()}), flush=True)
         with options.raw.open("a") as file:

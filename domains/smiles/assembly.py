@@ -65,16 +65,18 @@ class Writing:
         text, edges, holes, hollow, ring = fields
         return cls(text, tuple((g, end, tuple(barred)) for g, end, barred in edges), tuple(holes), hollow, ring)
 
-    def constraint(self, alphabet: Alphabet, syntax: bool = True) -> str:
+    def constraint(self, alphabet: Alphabet, own_rings: bool = False) -> str:
         """What holds beside the pins, in the notation of constraints; "" if nothing need be said.
 
-        With the syntax goes that a single gap's aromatic atoms are in rings (of several the automata would multiply).
+        Args:
+            own_rings: whether it says that aromatic atoms of a single gap are in rings of the gap, which the syntax does not
+                hold where the gap lies in a ring of the template.
         """
         parts = []
         for g, end, barred in self.edges:
             tokens = "[" + " ".join(json.dumps(token) for token in barred if token in alphabet.ids) + "]"
             parts.append(f"within(gap{g}, ban({tokens}, 0))" if end == "first" else f"~within(gap{g}, ends_with({tokens}))")
-        if syntax and len(self.holes) == 1:
+        if own_rings and len(self.holes) == 1:
             parts.append(f"within(gap1, regex({json.dumps(IN_RINGS)}))")
         if self.ring:  # no gap may use a label of the template's, so that others are the gaps' alone
             used = set(tokenize(self.hollow))

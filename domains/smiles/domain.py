@@ -37,9 +37,10 @@ def templates(spec: DesignSpec, checkpoint: Checkpoint) -> list[Variant]:
 
 def syntax(alphabet: Alphabet, template: Template) -> Syntax:
     """Well-formed SMILES as an automaton; what is pinned balances its own branches and rings."""
-    from domains.smiles.wellformed import room, well_formed
+    from domains.smiles.wellformed import in_open_rings, room, well_formed
 
-    return Syntax("well-formed SMILES", well_formed(alphabet, *room(template), template.banned), "pins")
+    rings = not in_open_rings(template, alphabet)
+    return Syntax("well-formed SMILES", well_formed(alphabet, *room(template), template.banned, rings), "pins")
 
 
 def wish(text: str, alphabet: Alphabet):

@@ -16,6 +16,7 @@ from domains.smiles.assembly_check import bridged_ring, rings_of_gaps
 from domains.smiles.tasks import FragmentTask, task_templates
 from domains.smiles.template import GAP, parse_template
 from domains.smiles.tokens import tokenize
+from domains.smiles.wellformed import in_open_rings
 from domains.spec import DesignSpec
 from domains.variant import Variant
 from seqdiff.alphabet import Alphabet
@@ -40,7 +41,7 @@ def variants(spec: DesignSpec, alphabet: Alphabet, max_length: int) -> list[Vari
         except SeqdiffError as error:  # another way to write it may have all its tokens
             troubles.append(error)
             continue
-        constraint = writing.constraint(alphabet, syntax=bool(spec.syntax))
+        constraint = writing.constraint(alphabet, own_rings=bool(spec.syntax) and in_open_rings(template, alphabet))
         found.append(Variant(text, template, constraint, partial(refusal, task, writing)))
     if not found:
         raise troubles[0]

@@ -28,6 +28,7 @@ from domains.smiles.tasks import FragmentTask, task_templates
 from domains.smiles.tasks_design import fitted, read_drawn, refusal, variants
 from domains.smiles.template import GAP, parse_template
 from domains.smiles.tokens import is_ring_label, tokenize
+from domains.smiles.wellformed import well_formed
 from seqdiff.alphabet import Alphabet
 from seqdiff.checkpoint import Checkpoint
 from seqdiff.errors import ConfigError, SeqdiffError, TemplateError
@@ -341,20 +342,29 @@ def test_aromatic_atoms_of_a_gap_are_in_rings(gap, allowed):
     assert bool(re.fullmatch(IN_RINGS, gap)) == allowed
 
 
-def test_the_syntax_of_a_single_gap_holds_that_aromatic_atoms_are_in_rings():
-    def accepts(kind: str, text: str, fills: str, syntax: bool) -> bool:
-        size = len(fills), len(fills)
-        (writing, *_) = task_templates(FragmentTask(kind, text, size), ALPHABET)
-        tokens, _ = filled(writing.text, (tuple(tokenize(fills)),) * writing.text.count("{"))
-        ready = plan(parse_template(writing.text, ALPHABET), parse(writing.constraint(ALPHABET, syntax)), ALPHABET)
-        return not ready.violations(torch.tensor([ALPHABET.ids[token] for token in tokens]), 0)
-
-    for kind, text, fills, with_syntax, without in (
-        ("linker", "*CC.*CC", "Ccccc", False, True),
-        ("linker", "*CC.*CC", "c2ccccc2", True, True),
-        ("decoration", "*CCC*", "Ccccc", True, True),  # two gaps: their rings are the particles' affair
-    ):
-        assert (accepts(kind, text, fills, True), accepts(kind, text, fills, False)) == (with_syntax, without)
+@pytest.mark.parametrize(
+    ("kind", "text", "fills", "held"),
+    [
+        ("linker", "*CC.*CC", "Ccccc", False),
+        ("linker", "*CC.*CC", "c2ccccc2", True),
+        ("decoration", "*CCC*", "Ccccc", False),  # two gaps
+        ("decoration", "*CCC*", "c2ccccc2", True),
+        ("macrocycle", "*CC(C)C*", "CcccccC", False),  # a ring of the template, closed beyond the gap
+        ("macrocycle", "*CC(C)C*", "Cc2ccccc2C", True),
+    ],
+)
+def test_the_syntax_holds_that_aromatic_atoms_of_gaps_are_in_rings_of_gaps(kind, text, fills, held):
+    size = len(fills), len(fills)
+    without, with_syntax = (
+        variants(DesignSpec("smiles", text, task=kind, lengths=size, syntax=on), ALPHABET, 96)[0] for on in (False, True)
+    )
+    template = with_syntax.template
+    tokens, gap = filled(with_syntax.text, (tuple(tokenize(fills)),) * with_syntax.text.count("{"))
+    row = torch.tensor([ALPHABET.ids[token] for token in tokens])
+    spoken = syntax(ALPHABET, template).automaton.accepts(row.tolist(), [int(g < 0) for g in gap])
+    broken = plan(template, parse(with_syntax.constraint), ALPHABET).violations(row, 0)
+    assert (bool(spoken) and not broken) is held
+    assert not plan(template, parse(without.constraint), ALPHABET).violations(row, 0)
 
 
 def pieces_cut_out(smiles: str):
@@ -369,11 +379,22 @@ def pieces_cut_out(smiles: str):
             yield Chem.MolToSmiles(piece, rootedAtAtom=ends[0]).replace("*", "")
 
 
+def refused_for_rings(texts: list[str]) -> list[str]:
+    """Those that are well formed, but not with aromatic atoms in rings."""
+    loose, held = (well_formed(ALPHABET, rings=rings) for rings in (False, True))
+    known = [tokens for tokens in map(tokenize, texts) if all(token in ALPHABET.ids for token in tokens)]
+    rows = [ALPHABET.encode(tokens) for tokens in known]
+    taken = [row for row in rows if loose.accepts(row)]
+    assert len(taken) > len(texts) / 2
+    return [ALPHABET.decode(row) for row in taken if not held.accepts(row)]
+
+
 def test_pieces_of_real_molecules_have_their_aromatic_atoms_in_rings():
     for smiles in (BARICITINIB, CYCLOTHIAZIDE, ELIGLUSTAT, IMATINIB, ZEARALENONE, AFATINIB):
         texts = list(pieces_cut_out(smiles))
         assert len(texts) > 5
         assert not [text for text in texts if not re.fullmatch(IN_RINGS, text)]
+        assert not refused_for_rings(texts)
 
 
 @pytest.mark.slow
@@ -383,6 +404,7 @@ def test_no_piece_of_zinc_is_refused_for_its_aromatic_atoms():
     texts = [text for smiles in itertools.islice(read_smiles(ZINC), 0, None, 1000) for text in pieces_cut_out(smiles)]
     assert len(texts) > 10_000
     assert not [text for text in texts if not re.fullmatch(IN_RINGS, text)]
+    assert not refused_for_rings(texts)
 
 
 def test_a_morphed_core_has_a_ring_by_construction():

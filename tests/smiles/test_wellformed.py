@@ -11,9 +11,11 @@ from constraints import Gap, Template
 from constraints.automata.chain import Chain
 from domains.registry import find_model
 from domains.smiles.data import canonical, is_held_out, read_smiles
+from domains.smiles.domain import syntax
+from domains.smiles.template import parse_template
 from domains.smiles.tokens import tokenize
 from domains.smiles.valence import hopeless
-from domains.smiles.wellformed import FREE, PINNED, room, well_formed
+from domains.smiles.wellformed import FREE, PINNED, in_open_rings, room, well_formed
 from seqdiff.alphabet import Alphabet
 from seqdiff.errors import ConditionError
 
@@ -73,7 +75,7 @@ def test_what_the_automaton_does_not_look_at(text):
 @pytest.mark.skipif(not ZINC.is_file(), reason="needs ZINC250k")
 def test_no_held_out_molecule_is_refused():
     """The split's held-out part of every twentieth line, as training takes it, by the automaton of a free design."""
-    automaton = well_formed(ALPHABET, *room(Template((Gap(1, 96),))))
+    automaton = well_formed(ALPHABET, *room(Template((Gap(1, 96),))), rings=True)
     held = [c for c in map(canonical, list(read_smiles(ZINC))[::20]) if c is not None and is_held_out(c, 2)]
     rows = [tokenize(smiles) for smiles in held]
     known = [row for row in rows if len(row) <= 96 and all(token in ALPHABET.ids for token in row)]
@@ -100,6 +102,64 @@ def test_a_gap_balances_its_own_branches_and_rings():
     assert not with_gap("C)C(C")  # well formed as a whole, but it takes the template's branch apart
     assert not with_gap("C2CC") and not with_gap("C(")
     assert with_gap("C=") is False  # a bond before the template's ")"
+
+
+@pytest.mark.parametrize(
+    ("text", "refused"),
+    [
+        ("c1ccccc1", False),
+        ("Cc1ccc(-c2cc[nH]c2)cc1", False),
+        ("C1CCc2ccccc2C1", False),
+        ("c-1cccc-1", False),
+        ("CcC", True),
+        ("Cc1ccccc1c", True),
+        ("cc1ccccc1", True),
+        ("C1CC1c", True),
+        ("Cc(C)c1ccccc1", True),
+        ("CC1CCCCcC1", False),  # RDKit takes it, too: the ring is not aromatic
+    ],
+)
+def test_with_rings_an_aromatic_atom_stands_where_a_ring_is_open(text, refused):
+    held = well_formed(ALPHABET, rings=True)
+    assert accepts(text) and bool(held.accepts(ALPHABET.encode(tokenize(text)), None)) is not refused
+
+
+@pytest.mark.parametrize("text", MOLECULES)
+def test_with_rings_molecules_are_accepted_however_they_are_written(text):
+    held = well_formed(ALPHABET, rings=True)
+    molecule = Chem.MolFromSmiles(text)
+    ways = [text, *(Chem.MolToRandomSmilesVect(molecule, 50, 0))]
+    assert all(held.accepts(ALPHABET.encode(tokenize(way))) for way in ways)
+
+
+@pytest.mark.parametrize(
+    ("text", "inside"),
+    [
+        ("{5}", False),
+        ("C1CC1{4}c1ccncc1", False),
+        ("c1cc{2}cc1", True),
+        ("C1N({5})CC1({5})C", False),  # each in a branch of its own, which the ring does not go through
+        ("C[C@@H]1NC(=O)C{4}c2cccc(c2)NC1=O", True),
+        ("C1CC(C{2}C1)C", True),
+        ("CC{3}1CC1", False),  # the gap's last atom is in the ring, and no other
+    ],
+)
+def test_a_gap_in_a_ring_of_its_template_is_known(text, inside):
+    assert in_open_rings(parse_template(text, ALPHABET), ALPHABET) is inside
+
+
+def test_gaps_hold_whole_aromatic_rings_or_none():
+    template = parse_template("C1CC1{1-9}N{1-9}C", ALPHABET)
+    automaton = syntax(ALPHABET, template).automaton
+
+    def holds(first: str, second: str) -> bool:
+        parts = [(("C", "1", "C", "C", "1"), PINNED), (tokenize(first), FREE), (("N",), PINNED), (tokenize(second), FREE)]
+        tokens = [token for part, _ in [*parts, (("C",), PINNED)] for token in part]
+        region = [of for part, of in [*parts, (("C",), PINNED)] for _ in part]
+        return bool(automaton.accepts(ALPHABET.encode(tokens), region))
+
+    assert holds("c2ccccc2", "CC") and holds("C", "c2ccccc2") and holds("c2cccc", "c2")
+    assert not holds("c", "CC") and not holds("c2ccccc2", "cc") and not holds("Cc", "c2ccccc2")
 
 
 def test_every_draw_parses_but_for_what_is_left_to_chemistry():
