@@ -1,0 +1,24 @@
+"""Figures as Markdown: every number in its column, a dash where there is none."""
+
+from benchmarks.text_table import page
+
+
+def cell(model: str, way: str, **figures) -> dict:
+    return {"task": "fields", "model": model, "way": way, "asked": 4, **figures}
+
+
+def test_numbers_stand_under_their_headings():
+    cells = [
+        cell("people", "held out", success=1.0, judge=1.994, passes=0.0),
+        cell("tiny", "constrained", success=0.5, judge=None, passes=12.4),
+    ]
+    read = {"task": "read", "model": "tiny", "way": "unread", "fields": 7, "right": 0.25, "valid": 1.0}
+    lines = page([{"published": {"fields": {"FUDGE": 0.699}}, "cells": cells}, {"published": {}, "cells": [read]}]).splitlines()
+    assert lines[2:7] == [
+        "| | success % | judge, nats a word | passes | texts |",
+        "| --- | --- | --- | --- | --- |",
+        "| texts of people | 100.0 | 1.99 | – | 4 |",
+        "| tiny, constrained | 50.0 | – | 12 | 4 |",
+        "| FUDGE, published | 69.9 | | | |",
+    ]
+    assert lines[-1] == "| tiny, unread | 25.0 | 100.0 | 7 |"
