@@ -32,9 +32,12 @@ def workbench(
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8501,
     database: Annotated[str | None, typer.Option(help="Of the runs.", show_default="sqlite:///seqdiff-workbench.db")] = None,
     models: Annotated[Path | None, typer.Option(help="Folder of checkpoint folders, offered by name.")] = None,
+    service: Annotated[
+        str | None, typer.Option(help="Address of a running service that makes the runs; its token in SEQDIFF_TOKEN.")
+    ] = None,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open a browser window.")] = True,
 ):
     """Design in a browser: template, conditions, runs, results."""
     from apps.cli.workbench import run
 
-    run(host, port, database, models, browser)
+    run(host, port, database, models, browser, service)

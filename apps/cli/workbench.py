@@ -20,8 +20,11 @@ OPTIONS = {
 }
 
 
-def run(host: str, port: int, database: str | None, models: Path | None, browser: bool) -> None:
-    """Serve until Ctrl-C. Raises ConfigError for a place beyond this machine, and where Streamlit is not installed."""
+def run(host: str, port: int, database: str | None, models: Path | None, browser: bool, service: str | None = None) -> None:
+    """Serve until Ctrl-C. Raises ConfigError for a place beyond this machine, and where Streamlit is not installed.
+
+    With a service it makes the runs; its token is taken from SEQDIFF_TOKEN, where other users of the machine do not see it.
+    """
     if host not in LOOPBACK:
         raise ConfigError(
             f"workbench: expected a host of this machine ({', '.join(LOOPBACK)}), got {host!r}; it asks nobody who they are, "
@@ -31,11 +34,15 @@ def run(host: str, port: int, database: str | None, models: Path | None, browser
         raise ConfigError('workbench: needs Streamlit; install it with pip install "seqdiff[workbench]"')
     if models is not None and not models.is_dir():
         raise ConfigError(f"workbench: models: expected a folder of checkpoint folders, got {models}")
+    if service is not None and not service.startswith(("http://", "https://")):
+        raise ConfigError(f"workbench: service: expected an address such as http://127.0.0.1:8000, got {service!r}")
     environment = dict(os.environ)
     if database is not None:
         environment["SEQDIFF_WORKBENCH_DATABASE"] = database
     if models is not None:
         environment["SEQDIFF_WORKBENCH_MODELS"] = str(models.resolve())
+    if service is not None:
+        environment["SEQDIFF_WORKBENCH_SERVICE"] = service.rstrip("/")
     words = command(host, port, browser)
     os.execve(words[0], words, environment)  # this process becomes the server: Ctrl-C and signals reach it
 

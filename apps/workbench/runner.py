@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from apps.workbench.remote import Failed, Remote
 from apps.workbench.store import Store
 
 GRACE = 10.0  # seconds that a run without a page waits for one
@@ -36,6 +37,7 @@ class Progress:
         phase: "waiting", "reading", "designing".
         frames: states of one row as tokens, None for what is not yet revealed; `place` is its place in the request.
         free: which positions of the row are designed.
+        job: the service's job, where a service makes the run.
     """
 
     total: int
@@ -47,6 +49,7 @@ class Progress:
     frames: list[list[str | None]] = field(default_factory=list)
     free: list[bool] = field(default_factory=list)
     place: int = -1
+    job: str = ""
     stop: threading.Event = field(default_factory=threading.Event)
     sessions: set[str] = field(default_factory=set)
 
@@ -80,10 +83,18 @@ class Runner:
     Args:
         folders: name → checkpoint folder of the models that are offered.
         alive: whether a session's page is still open.
+        remote: the service that makes the runs, None to make them here.
     """
 
-    def __init__(self, store: Store, folders: dict[str, Path], workers: int = 2, alive: Callable[[str], bool] = lambda _: True):
-        self.store, self.folders, self.alive = store, folders, alive
+    def __init__(
+        self,
+        store: Store,
+        folders: dict[str, Path],
+        workers: int = 2,
+        alive: Callable[[str], bool] = lambda _: True,
+        remote: Remote | None = None,
+    ):
+        self.store, self.folders, self.alive, self.remote = store, folders, alive, remote
         self._runs = ThreadPoolExecutor(workers, "run")
         self._checking = ThreadPoolExecutor(1, "check")
         self._checks: dict[str, Future[Check]] = {}
@@ -167,12 +178,13 @@ class Runner:
 
     def cancel(self, run: str) -> bool:
         """Whether it had not ended; it stops before its next pass."""
-        if run in self._progress:
-            self._progress[run].stop.set()
+        if found := self._progress.get(run):
+            found.stop.set()
+            if self.remote is not None and found.job:
+                self._checking.submit(self.remote.cancel, found.job)
         return self.store.cancel(run)
 
     def _work(self, run: str, table: dict[str, Any]) -> None:
-        from domains.design import DesignSpec, design_batches, prepare
         from seqdiff.errors import SeqdiffError
 
         progress = self._progress[run]
@@ -181,20 +193,11 @@ class Runner:
             return
         try:
             progress.phase = "reading"
-            checkpoint = self.checkpoint(table["model"])
-            task = prepare(DesignSpec.from_dict(table), checkpoint)
-            names: list[str | None] = [*checkpoint.alphabet.tokens, None, None]
-            progress.phase, progress.begun = "designing", time.monotonic()
-            asked = " and ".join(task.spec.wishes) or "what must hold"
-            none = f"none of {task.spec.cloud} attempts met {asked}"
-            for made in design_batches(task, lambda state: self._watch(run, progress, state, names)):
-                self.store.add(run, made.designs, {**dict.fromkeys(made.abstained, none), **made.lost})
-                progress.filled = {}
-                progress.done += len(made.designs) + len(made.abstained) + len(made.lost)
+            (self._make if self.remote is None else self._make_there)(run, table, progress)
             self.store.end(run, "done")
         except Stopped:
             self.store.end(run, "interrupted", "The page was closed, so the run stopped. What was finished is kept.")
-        except SeqdiffError as error:
+        except (SeqdiffError, Failed) as error:
             self.store.end(run, "failed", str(error))
         except Exception as error:
             traceback.print_exc()
@@ -202,8 +205,42 @@ class Runner:
         finally:
             progress.phase = "ended"
 
-    def _watch(self, run: str, progress: Progress, state, names: list[str | None]) -> None:
-        """Before each pass: whether to go on, and how the row that is shown stands."""
+    def _make(self, run: str, table: dict[str, Any], progress: Progress) -> None:
+        """The designs of a request, batch by batch."""
+        from domains.design import DesignSpec, design_batches, prepare
+
+        checkpoint = self.checkpoint(table["model"])
+        task = prepare(DesignSpec.from_dict(table), checkpoint)
+        names: list[str | None] = [*checkpoint.alphabet.tokens, None, None]
+        progress.phase, progress.begun = "designing", time.monotonic()
+        asked = " and ".join(task.spec.wishes) or "what must hold"
+        none = f"none of {task.spec.cloud} attempts met {asked}"
+        for made in design_batches(task, lambda state: self._watch(progress, state, names)):
+            self.store.add(run, made.designs, {**dict.fromkeys(made.abstained, none), **made.lost})
+            progress.filled = {}
+            progress.done += len(made.designs) + len(made.abstained) + len(made.lost)
+
+    def _make_there(self, run: str, table: dict[str, Any], progress: Progress) -> None:
+        """The designs of a request as a service makes them: all of them in the end."""
+        assert self.remote is not None
+
+        def taken(job: str) -> None:
+            progress.job = job
+
+        def watch(row: list[str | None], place: int) -> None:
+            self._go_on(progress)
+            if progress.phase != "designing":
+                progress.phase, progress.begun = "designing", time.monotonic()
+            if place != progress.place:
+                progress.place, progress.done, progress.frames = place, place, []
+            self._show(progress, row, [token is None for token in row])
+
+        made = self.remote.make(table, run, taken, watch)
+        self.store.add(run, made.designs, made.missing)
+        progress.done = progress.total
+
+    def _go_on(self, progress: Progress) -> None:
+        """Before each pass: return if there is to be another. Raises Stopped."""
         gone = time.monotonic()
         while not progress.stop.is_set() and not progress.keep and not any(map(self.alive, progress.sessions)):
             if time.monotonic() - gone > GRACE:
@@ -211,6 +248,10 @@ class Runner:
             progress.stop.wait(PAUSE)
         if progress.stop.is_set():
             raise Stopped
+
+    def _watch(self, progress: Progress, state, names: list[str | None]) -> None:
+        """Before each pass: whether to go on, and how the row that is shown stands."""
+        self._go_on(progress)
         places = state.sample.tolist()
         still = ((state.tokens >= len(names) - 2) & state.changeable).sum(1) / state.changeable.sum(1).clamp(min=1)
         progress.filled = {**progress.filled, **{place: 1 - share for place, share in zip(places, still.tolist(), strict=True)}}
@@ -220,8 +261,10 @@ class Runner:
         else:
             row = places.index(progress.place)
         frame = [names[token] if token < len(names) else None for token in state.tokens[row].tolist()]
+        self._show(progress, frame, state.free[row].tolist() if state.free is not None else [t is None for t in frame])
+
+    def _show(self, progress: Progress, frame: list[str | None], free: list[bool]) -> None:
         if not progress.frames:
-            free = state.free[row].tolist() if state.free is not None else [token is None for token in frame]
             progress.free = free
         if len(progress.frames) < FRAMES and progress.frames[-1:] != [frame]:
             progress.frames = [*progress.frames, frame]

@@ -3,6 +3,7 @@
 What a person typed is shown by `st.code` or `st.text` alone, or escaped: it can be neither HTML nor a link nor a picture.
 """
 
+import contextlib
 import os
 import re
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import streamlit as st
 
 from apps.workbench.draft import Draft
 from apps.workbench.examples import default_model, offered
+from apps.workbench.remote import Failed, Remote
 from apps.workbench.runner import Runner
 from apps.workbench.store import Store
 
@@ -24,7 +26,7 @@ PAGES = {
     "results": "5 · Results",
     "runs": "All runs",
 }
-DATABASE, MODELS = "SEQDIFF_WORKBENCH_DATABASE", "SEQDIFF_WORKBENCH_MODELS"
+DATABASE, MODELS, SERVICE = "SEQDIFF_WORKBENCH_DATABASE", "SEQDIFF_WORKBENCH_MODELS", "SEQDIFF_WORKBENCH_SERVICE"
 LINK = re.compile(r"(?<=:)(?=//)|(?<=www)(?=\.)|(?<=@)", re.IGNORECASE)  # where what looks like an address is broken
 SPECIAL = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~:$&@/\"'=^])")
 
@@ -42,19 +44,29 @@ class Services:
 
 
 def services() -> Services:
-    return _services(os.environ.get(DATABASE, "sqlite:///seqdiff-workbench.db"), os.environ.get(MODELS, ""))
+    asked = os.environ.get
+    return _services(asked(DATABASE, "sqlite:///seqdiff-workbench.db"), asked(MODELS, ""), asked(SERVICE, ""))
 
 
 @st.cache_resource(show_spinner=False)
-def _services(url: str, models: str) -> Services:
-    """Args: url of the store; models, a folder whose subfolders are checkpoints, offered before bundled ones of one name."""
+def _services(url: str, models: str, service: str) -> Services:
+    """What the pages work with.
+
+    Args:
+        url: of the store. models: a folder whose subfolders are checkpoints, offered before bundled ones of one name.
+        service: URL of the service that makes the runs, with the token in SEQDIFF_TOKEN; "" makes them here.
+    """
     from domains.registry import bundled_models
 
     folders = bundled_models()
     if models:
         folders |= {path.parent.name: path.parent for path in sorted(Path(models).glob("*/config.json"))}
+    remote = Remote.at(service, os.environ.get("SEQDIFF_TOKEN")) if service else None
+    if remote is not None:
+        with contextlib.suppress(Failed):  # the first run says it
+            folders = {name: folders[name] for name in remote.models() if name in folders}
     store = Store(url)
-    runner = Runner(store, folders, alive=alive)
+    runner = Runner(store, folders, alive=alive, remote=remote)
     for domain in offered(list(folders)):
         runner.warm(domain, default_model(domain, list(folders)) or "")
     return Services(store, runner)

@@ -63,10 +63,10 @@ def tab(server, browser):
     assert not foreign
 
 
-def press(tab, name: str, place: int = 0) -> None:
-    """A button, whatever icon stands before its name."""
+def press(tab, name: str, exact: bool = True) -> None:
+    """A button; one with an icon before its name is not found by the exact name."""
     calm(tab)
-    tab.get_by_role("button", name=re.compile(rf"(^|\W|_){re.escape(name)}$")).nth(place).click()
+    tab.get_by_role("button", name=name, exact=exact).first.click()
     calm(tab)
 
 
@@ -119,12 +119,12 @@ def test_from_an_example_to_its_file(tab, domain, models, tmp_path):
 
     sees(tab, "Add a rule")
     while tab.get_by_role("button", name="Remove").count():  # the example's own
-        press(tab, "Remove")
+        press(tab, "Remove", False)
     choose(tab, "Add a rule", way.rule)
     enter(tab, way.field, way.value)
     press(tab, "Add this rule")  # C and D: at most one, and the template has more
     sees(tab, "contradict each other")
-    press(tab, "Remove")
+    press(tab, "Remove", False)
     sees(tab, "This can be designed.")
 
     press(tab, "Next: run")
@@ -139,8 +139,9 @@ def test_from_an_example_to_its_file(tab, domain, models, tmp_path):
     tab.get_by_role("button", name="Cancel").click()
     sees(tab, "The run was cancelled")
 
+    press(tab, "Change this request and run it again")  # the page was loaded again, and knows no more than the run
+    press(tab, "Skip to the run")
     enter(tab, "How many designs", "6")
-    press(tab, "Change this request") if tab.get_by_text("Change this request").count() else None
     press(tab, "Start")
     sees(tab, "Look at design")
     sees(tab, "6 of 6 designs")
