@@ -36,13 +36,18 @@ class Tree:
 
 @dataclass(frozen=True)
 class Parser:
-    """A trained network with the names of its classes and the forms of words that it knows, in order."""
+    """A trained network with the names of its classes and the forms of words that it knows, in order.
+
+    Attributes:
+        sha256: of the weights it was loaded with; None if it was never saved.
+    """
 
     network: Network
     forms: tuple[str, ...]
     upos: tuple[str, ...]
     penn: tuple[str, ...]
     relations: tuple[str, ...]
+    sha256: str | None = None
 
     @cached_property
     def _ids(self) -> dict[str, int]:
@@ -107,7 +112,7 @@ class Parser:
             names = {key: tuple(table[key]) for key in ("upos", "penn", "relations", "forms")}
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
             raise CheckpointError(f"parser: {folder} holds no parser of `domains.text.parsing.train` ({error})") from None
-        return cls(network.eval().requires_grad_(False), **names)
+        return cls(network.eval().requires_grad_(False), **names, sha256=table["sha256"])
 
 
 @lru_cache(maxsize=1)

@@ -107,6 +107,35 @@ def train(sentences: Sequence[Sentence], out: Path, steps: int, seed: int = 0, r
     return replace(parser, network=cast(Network, ema.model)), figures
 
 
+def card(figures: dict, dev: str, measured: dict, parser: Parser) -> str:
+    """What the parser is, what it was trained on, how well it reads."""
+    count = sum(p.numel() for p in parser.network.parameters()) / 1e6
+    shown = ("UPOS", "upos"), ("classes of `tagging.TAGS`", "tags"), ("head (UAS)", "uas"), ("head and relation (LAS)", "las")
+    rows = "".join(f"| {name} | {100 * measured[key]:.1f} |\n" for name, key in shown)
+    rows += "".join(f"| {kind}, F1 | {100 * value:.1f} |\n" for kind, value in measured["phrases"].items())
+    treebank = figures["treebank"]
+    return f"""# Parser of English
+
+A tagger and dependency parser (Universal Dependencies): {len(parser.forms):,} forms of words and affixes, a bidirectional
+LSTM, a biaffine head (Dozat and Manning, 2017); {count:.2f}M parameters in half precision. No other weights went into it.
+
+Trained on {treebank["file"]}, UD English EWT (web logs, mail, reviews, questions): {figures["sentences"]:,} sentences,
+{figures["words"]:,} words; sha256 of the file {treebank["sha256"]}.
+{figures["steps"]:,} steps, {figures["epochs"]} times over it, seed {figures["seed"]}.
+The treebank is CC BY-SA 4.0, and so are the weights.
+
+    python -m domains.text.parsing.train --treebank {treebank["file"]} --dev {dev} --out runs/parser \\
+        --steps {figures["steps"]} --seed {figures["seed"]}
+
+| Right of the {measured["words"]:,} words and signs of {dev}, in per cent | |
+|---|---|
+{rows}
+Words are cut as the treebank cuts them; no punctuation is left out. Phrases are those that
+`domains.text.parsing.constituents` sees in the trees of the parser against those in the treebank's own trees: no annotator
+bracketed them.
+"""
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m domains.text.parsing.train", description="Train a parser, or go on.")
     parser.add_argument("--treebank", type=Path, required=True, help="CoNLL-U")
@@ -122,6 +151,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     trained.save(given.out / "model", figures)
     measured = measure(Parser.load(given.out / "model"), list(read_conllu(given.dev)))
     trained.save(given.out / "model", figures | {"dev": {"file": given.dev.name, **measured}})
+    (given.out / "model" / "README.md").write_text(card(figures, given.dev.name, measured, trained), encoding="utf-8")
     print(json.dumps(measured, indent=1))
 
 
