@@ -2,7 +2,7 @@
 
 Brightness of some 50,000 variants of avGFP (Sarkisyan et al., "Local fitness landscape of the green fluorescent protein",
 Nature 2016), log₁₀ relative to the wild type. Wished for: at least half of the wild type's, y ≥ −0.3, with one to `--edits`
-substitutions anywhere in the 237 residues, each of them one that was measured. The model is `protein-composition`, so that
+substitutions among the residues of `--region`, each of them one that was measured. The model is `protein-composition`, so that
 unguided designs are random mutants, and all that is gained comes from the guide.
 
 The guide learns p(y | x_t) = N(m(x_t), e^{s(x_t)}) of masked variants from one half of them. The judge never guides: it is
@@ -178,8 +178,16 @@ def reliability(said: Tensor, y: Tensor) -> dict:
     }
 
 
-def measure(way: str, particles: int, n: int, held: str, guide: Guide, judge: Judge, model: str, wild: str = WILD) -> dict:
-    spec = DesignSpec("protein", f"{{{len(wild)}}}", n=n, model=model, particles=particles, constraint=held, bound_draws=0)
+def request(data: Variants, region: tuple[int, int], most: int, wild: str = WILD) -> DesignSpec:
+    """One to `most` edits of the residues first … last of the wild type, to residues that were measured there."""
+    first, last = region[0], region[1] + 1
+    sets = [Allow(letters(kept), [k]) for k, kept in enumerate(data.allowed(wild)) if first <= k < last]  # type: ignore[arg-type]
+    held = And((edits(wild[first:last], 1, most).within("gap1"), *sets))
+    return DesignSpec("protein", f"{wild[:first]}{{{last - first}}}{wild[last:]}", constraint=str(held), bound_draws=0)
+
+
+def measure(way: str, spec: DesignSpec, guide: Guide, judge: Judge, wild: str = WILD) -> dict:
+    """Figures of `spec.n` designs."""
     started, task, wish = time.perf_counter(), prepare(spec), Wish(guide, low=BRIGHT)
 
     def exact(rows: Tensor) -> Tensor:
@@ -194,8 +202,8 @@ def measure(way: str, particles: int, n: int, held: str, guide: Guide, judge: Ju
     share = float((said >= BRIGHT).double().mean())
     return {
         "way": way,
-        "particles": particles,
-        "n": n,
+        "particles": spec.cloud,
+        "n": spec.n,
         "returned": len(designs),
         "judged_bright": round(share, 3),
         "error": round(math.sqrt(share * (1 - share) / len(designs)), 3),
@@ -216,7 +224,8 @@ def main(arguments: list[str] | None = None) -> dict:
     parser.add_argument("--data", type=Path, required=True, help="avgfp_brightness.tsv.xz")
     parser.add_argument("--n", type=int, default=40)
     parser.add_argument("--edits", type=int, default=5)
-    parser.add_argument("--particles", type=int, nargs="+", default=[8, 32])
+    parser.add_argument("--region", type=int, nargs=2, default=[130, 189], help="first and last residue, from 0")
+    parser.add_argument("--particles", type=int, nargs="+", default=[8])
     parser.add_argument("--ways", nargs="+", default=["end alone", "look-ahead", "first order"])
     parser.add_argument("--steps", type=int, default=3000, help="of the guide's training")
     parser.add_argument("--model", default="protein-composition")
@@ -234,11 +243,10 @@ def main(arguments: list[str] | None = None) -> dict:
     result["judge_of_as_many_edits_or_more"] = reliability(judge(x[many]), y[many])
     result["bright_of_as_many_edits"] = round(float((y[changed == options.edits] >= BRIGHT).double().mean()), 3)
     print(json.dumps(result), flush=True)
-    sets = [Allow(letters(kept), [k]) for k, kept in enumerate(data.allowed())]  # type: ignore[arg-type]
-    held = str(And((edits(WILD, 1, options.edits), *sets)))
-    result["rows"] = []
+    spec = replace(request(data, tuple(options.region), options.edits), n=options.n, model=options.model)
+    result |= {"region": options.region, "rows": []}
     for way, particles in [("unguided", 1), *((way, N) for N in options.particles for way in options.ways)]:
-        result["rows"].append(measure(way, particles, options.n, held, guide, judge, options.model))
+        result["rows"].append(measure(way, replace(spec, particles=particles), guide, judge))
         print(json.dumps(result["rows"][-1]), flush=True)
         if options.out:
             options.out.write_text(json.dumps(result, indent=1) + "\n")

@@ -3,8 +3,7 @@
 One small network, one set of batches, as many steps: trained under masks (MDLM), under uniform noise and under BLOSUM62's
 (both D3PM, T = 128, so with time input), and the bound on −log p a residue of the same held-out rows for each. Rows are those
 of a training run, of one chain and up to `--longest` residues. Uniform noise tends to even chances, BLOSUM62's to the shares
-of residues, so that a network of the latter which has learnt nothing has order 0 as its bound. Standard errors are over rows;
-the differences to masks are of pairs.
+of residues. Standard errors are over rows; the differences to masks are of pairs.
 """
 
 import argparse
@@ -70,7 +69,7 @@ def bounds(system: System, network, data: EncodedData, draws: int) -> np.ndarray
 def trained(system: System, data: EncodedData, steps: int, batch_tokens: int, folder: Path):
     """The averaged network, and the seconds of its steps."""
     run = RunConfig(steps=steps, batch_tokens=batch_tokens, precision="bf16", label_dropout=0.0, eval_every=10**9,
-                    eval_rows=8, checkpoint_every=100)  # fmt: skip
+                    eval_rows=8, checkpoint_every=20)  # fmt: skip
     config = TrainingConfig(optimizer=OptimizerConfig(warmup=min(100, steps // 10), hold=0.6, ema=0.99), run=run)
     network, progress = train(network_for(system, data), system, data, config, folder)
     return network.eval(), progress.seconds
