@@ -3,14 +3,17 @@
 In each trial a client submits jobs to a service in a process of its own, which is killed with SIGKILL at a random moment;
 the next server on the same database goes on. Counted: jobs that were accepted and have no result, jobs that have
 another result than `seqdiff.design` gives for their spec, keys that made more than one job, and the seconds from the start of
-the next server to the end of the jobs that the last one left.
+the next server to the end of the jobs that the last one left. With --forked a server is forked from a process that has imported
+everything, so that a trial does not pay for that.
 """
 
 import argparse
 import json
+import multiprocessing
 import os
 import random
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -28,6 +31,7 @@ from seqdiff.checkpoint import load_checkpoint
 ROOT = Path(__file__).parents[1]
 MODEL = "protein-random"
 JOBS = 3  # of a trial
+LEASE = 1.0  # seconds after which a server that gives no sign has lost its jobs
 SPEC = {
     "domain": "protein",
     "model": MODEL,
@@ -62,22 +66,25 @@ class Server:
             env={**os.environ, "OMP_NUM_THREADS": str(threads)},
         )
 
-    def wait(self, seconds: float = 120.0) -> "Server":
+    def wait(self, seconds: float = 600.0) -> "Server":
         """Until it is ready. Raises TimeoutError."""
-        while time.perf_counter() - self.started < seconds and self.process.poll() is None:
+        while time.perf_counter() - self.started < seconds and self.alive():
             try:
                 if httpx.get(f"{self.url}/readyz", timeout=5.0, trust_env=False).status_code == 200:
                     return self
             except httpx.TransportError:
                 pass
             time.sleep(0.05)
-        raise TimeoutError(f"the service did not start (exit status {self.process.poll()})")
+        raise TimeoutError(f"the service did not start within {seconds:g} s, or ended")
+
+    def alive(self) -> bool:
+        return self.process.poll() is None
 
     def kill(self) -> None:
         self.process.kill()
         self.process.wait()
 
-    def stop(self) -> int:
+    def stop(self) -> int | None:
         """Its exit status after it has been asked to end."""
         self.process.terminate()
         return self.process.wait(60)
@@ -89,27 +96,65 @@ class Server:
         return int(status.split("VmRSS:")[1].split()[0]) / 1024
 
 
-def run(trials: int, database: str, lease: float = 1.0, cores: str | None = None) -> dict[str, Any]:
-    """What was accepted, and what came of it."""
+class Forked(Server):
+    """The same, forked from a process that has imported everything."""
+
+    def __init__(self, **options: Any):
+        port = free_port()
+        self.url, self.started = f"http://127.0.0.1:{port}", time.perf_counter()
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["apps.api.app", "apps.cli.serve", "uvicorn", "domains.protein.domain", "sqlalchemy"])
+        self.child = context.Process(target=serve, args=(options | {"port": port, "threads": 1},))
+        self.child.start()
+
+    def alive(self) -> bool:
+        return self.child.is_alive()
+
+    def kill(self) -> None:
+        self.child.kill()
+        self.child.join()
+
+    def stop(self) -> int | None:
+        self.child.terminate()
+        self.child.join(60)
+        return self.child.exitcode
+
+
+def serve(options: dict[str, Any]) -> None:
+    from apps.cli.serve import run
+
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    run(**options)
+
+
+def run(
+    trials: int, database: str, lease: float = 1.0, n: int = SPEC["n"], server_of: Any = Server, **where: Any
+) -> dict[str, Any]:
+    """What was accepted, and what came of it: `trials` with jobs of `n` designs."""
     chance, accepted, recovery, interrupted = random.Random(1), {}, [], 0
-    options = {"cores": cores, "database": database, "lease": lease, "offer": [MODEL]}
-    server = Server(**options).wait()
+    options = {"database": database, "lease": lease, "offer": [MODEL], **where}
+    server = server_of(**options).wait()
     try:
         for trial in range(trials):
             with Client(server.url, retries=0) as client:
                 mine = []
                 for k in range(JOBS):
-                    key, spec = f"{trial}-{k}", {**SPEC, "seed": 1000 * trial + k}
+                    key, spec = f"{trial}-{k}", {**SPEC, "n": n, "seed": 1000 * trial + k}
                     mine.append(client.submit(key=key, **spec).id)
                     accepted[key] = (mine[-1], spec)
                 time.sleep(chance.uniform(0.0, 1.0))
                 interrupted += sum(client.job(id).state == "running" for id in mine)
             server.kill()
-            server = Server(**options).wait()
+            server = server_of(**options).wait()
             with Client(server.url) as client:
                 for id in mine:
-                    client.wait(id, 120.0, 0.05)
+                    client.wait(id, 600.0, 0.2)
             recovery.append(time.perf_counter() - server.started)
+            print(
+                f"trial {trial + 1}: {interrupted} interrupted so far, over in {recovery[-1]:.1f} s",
+                file=sys.stderr,
+                flush=True,
+            )
         found = checked(server.url, accepted)
         status = server.stop()
     finally:
@@ -119,6 +164,8 @@ def run(trials: int, database: str, lease: float = 1.0, cores: str | None = None
         "accepted": len(accepted),
         "interrupted": interrupted,
         **found,
+        "designs_of_a_job": n,
+        "recovery_seconds_median": round(statistics.median(recovery), 2),
         "recovery_seconds_most": round(max(recovery), 2),
         "exit_status": status,
     }
@@ -144,12 +191,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--trials", type=int, default=100)
     parser.add_argument("--database", help="SQLAlchemy URL; a new SQLite file by default")
+    parser.add_argument("--n", type=int, default=SPEC["n"], help="designs of a job")
+    parser.add_argument("--seed", type=int, default=1, help="of the moments")
     parser.add_argument("--cores", help="of the servers, such as 0,1")
+    parser.add_argument("--forked", action="store_true", help="servers forked from one that has imported everything")
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         database = asked.database or f"sqlite:///{folder}/jobs.db"
-        found = {"database": database.partition(":")[0], **run(asked.trials, database, cores=asked.cores)}
+        how = {"server_of": Forked} if asked.forked else {"cores": asked.cores}
+        found = {"database": database.partition(":")[0], **run(asked.trials, database, n=asked.n, seed=asked.seed, **how)}
     print(json.dumps(found, indent=1))
     if asked.out:
         asked.out.write_text(json.dumps(found, indent=1) + "\n")

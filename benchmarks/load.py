@@ -3,11 +3,15 @@
 The service runs in a process of its own on loopback (or at --url). First one client asks one request after another, then all
 clients do, each the next as soon as it has its answer; every request has its own seed. Reported of both: answers by status,
 latencies, throughput and designs a second; of the second: how much more it is, how the memory grew from the end of the
-warm-up to the end, and what a request cost beside passes and line (`Server-Timing`: rest; and the way over HTTP).
+warm-up to the end, and where its seconds went (`Server-Timing`): in the line, waiting for turns to compute, in passes that are
+shared (and waiting for them), in its own loop, and on the way over HTTP, which is all else until the client has the answer.
+Overhead is the last two: what a request costs beyond the denoiser and the queue. The processor time of its own loop, and the
+machine's load before and after, say how much of that is waiting for a processor.
 """
 
 import argparse
 import json
+import os
 import statistics
 import tempfile
 import threading
@@ -21,6 +25,7 @@ import httpx
 from benchmarks.kill import Server
 
 SPEC = {"domain": "smiles", "template": "CC(=O)N{4-9}c1ccc(F)cc1", "n": 1, "steps": 64, "bound_draws": 0}
+ENGINE = ("line", "turns", "denoiser", "rest")  # parts of an answer's seconds that it tells itself
 WARM_SHARE = 0.25  # of the time, before memory is first looked at
 
 
@@ -38,16 +43,19 @@ class Tally:
     def figures(self, seconds: float, n: int) -> dict[str, Any]:
         good = [row for row in self.rows if row[0] == 200]
         latency = [1000 * row[1] for row in good]
-        http = [1000 * s - sum(parts.values()) for _, s, parts in good]
+        http = [1000 * s - sum(parts[name] for name in ENGINE) for _, s, parts in good]
         return {
             "answers": dict(sorted(Counter(str(row[0]) for row in self.rows).items())),
             "requests_per_second": round(len(good) / seconds, 3),
             "designs_per_second": round(n * len(good) / seconds, 3),
             "latency_ms": quantiles(latency),
+            "overhead_ms": quantiles([parts["rest"] + way for (_, _, parts), way in zip(good, http, strict=True)]),
             "loop_ms": quantiles([parts["rest"] for _, _, parts in good]),
+            "loop_cpu_ms": quantiles([parts["cpu"] for _, _, parts in good]),
             "http_ms": quantiles(http),
             "denoiser_ms": quantiles([parts["denoiser"] for _, _, parts in good]),
-            "queue_ms": quantiles([parts["queue"] for _, _, parts in good]),
+            "line_ms": quantiles([parts["line"] for _, _, parts in good]),
+            "turns_ms": quantiles([parts["turns"] for _, _, parts in good]),
         }
 
 
@@ -86,6 +94,7 @@ def ask(url: str, spec: dict, clients: int, seconds: float, first_seed: int) -> 
 
 
 def run(clients: int, seconds: float, spec: dict, server: Server | None, url: str) -> dict[str, Any]:
+    busy = [os.getloadavg()[0]]
     ask(url, spec, 1, 3.0, 10**6)
     alone_for = max(10.0, seconds / 4)
     started = time.perf_counter()
@@ -102,6 +111,7 @@ def run(clients: int, seconds: float, spec: dict, server: Server | None, url: st
     started = time.perf_counter()
     together = ask(url, spec, clients, seconds, 10**4).figures(time.perf_counter() - started, spec["n"])
     watcher.join()
+    busy.append(os.getloadavg()[0])
     if server is not None:
         memory["end"] = server.megabytes
         memory["growth_percent"] = round(100 * (memory["end"] / memory["warm"] - 1), 2)
@@ -113,6 +123,7 @@ def run(clients: int, seconds: float, spec: dict, server: Server | None, url: st
     return {
         "clients": clients,
         "seconds": seconds,
+        "load_average": busy,
         "request": spec,
         "one_at_a_time": alone,
         "together": together,

@@ -1,9 +1,8 @@
 """Requests at work: so many together, each in a thread, with a bounded line before them and a time limit; see `passes`.
 
-What a request costs beside the passes is its own loop, and no request can end another or the process.
+What a request costs beside the passes is its own part, computed in `turns`, and no request can end another or the process.
 """
 
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -14,11 +13,10 @@ from typing import Any
 from apps.api.errors import Refused
 from apps.api.limits import check_length
 from apps.api.passes import Lane, Passes, Shared
-from domains.design import Designs, DesignSpec, design
+from apps.api.plans import Plans
+from apps.api.turns import Turns
+from domains.design import Designs, DesignSpec, Task, design_batches
 from seqdiff.checkpoint import Checkpoint
-
-CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-TURNS = max(2, CORES)  # requests that compute their own part together, beside the passes
 
 
 @dataclass(frozen=True)
@@ -60,9 +58,11 @@ class Work:
         self.lane.cancelled.set()
 
     def timing(self) -> dict[str, float]:
-        """Seconds of waiting in the line and for a turn, of passes (waiting for them included) and of all else."""
-        queue, passes = self.begun - self.taken + self.lane.queued, self.lane.waited
-        return {"queue": queue, "denoiser": passes, "rest": self.ended - self.taken - queue - passes}
+        """Seconds in the line, of waiting for turns, of passes (waiting for them included), of all else, and of processor
+        time in that."""
+        line, turns, passes = self.begun - self.taken, self.lane.queued, self.lane.waited
+        rest = self.ended - self.begun - turns - passes
+        return {"line": line, "turns": turns, "denoiser": passes, "rest": rest, "cpu": self.lane.computed}
 
 
 class Engine:
@@ -74,11 +74,11 @@ class Engine:
     """
 
     def __init__(self, active: int, waiting: int, jobs: int, pass_tokens: int):
-        self.passes = Passes(pass_tokens)
+        self.turns, self.plans = Turns(), Plans()
+        self.passes = Passes(self.turns, pass_tokens)
         self.active, self.waiting = active, waiting
         self._requests = ThreadPoolExecutor(active, "request")
         self._jobs = ThreadPoolExecutor(jobs, "job")
-        self._turns = threading.Semaphore(TURNS)
         self._held: set[int] = set()
         self._works: dict[int, Work] = {}
         self._lock = threading.Lock()
@@ -98,7 +98,7 @@ class Engine:
         job: bool = False,
     ) -> Work:
         """Take a request on. Raises Refused (429) where the line is full."""
-        work = Work(spec, model, Lane(time.monotonic() + seconds, self._turns))
+        work = Work(spec, model, Lane(self.turns, time.monotonic() + seconds))
         with self._lock:
             if not job:
                 if len(self._held) >= self.active + self.waiting:
@@ -115,19 +115,18 @@ class Engine:
     def _run(self, work: Work, checkpoint: Checkpoint, watch: Callable | None) -> None:
         work.begun = time.monotonic()
         work.lane.take_turn()
-        self.passes.enter()
         found: Designs | None = None
         error: BaseException | None = None
         try:
             work.lane.check()
             if work.spec.task is not None:  # of a template it was checked when the request was read
                 check_length(work.spec, checkpoint)
-            found = design(work.spec, checkpoint=sharing(checkpoint, work.model, self.passes, work.lane), watch=watch)
+            task = self.plans.ready(work.spec, sharing(checkpoint, work.model, self.passes, work.lane), work.lane)
+            found = answer(task, work.begun, watch)
         except BaseException as caught:  # whatever it is, it is this request's alone
             error = caught
         finally:
-            self.passes.leave()
-            work.lane.turns.release()
+            work.lane.give_turn()
             with self._lock:
                 self._held.discard(id(work))
                 self._works.pop(id(work), None)
@@ -146,3 +145,17 @@ class Engine:
         self._requests.shutdown(wait=True)
         self._jobs.shutdown(wait=True)
         self.passes.close()
+        self.turns.close()
+
+
+def answer(task: Task, begun: float, watch: Callable | None) -> Designs:
+    """The designs of a task that was begun at time.monotonic() `begun`."""
+    ready, done, abstained, lost = time.monotonic(), [], [], {}
+    for made in design_batches(task, watch):
+        done += made.designs
+        abstained += made.abstained
+        lost |= made.lost
+    seconds = time.monotonic() - ready
+    timing = {"load_seconds": ready - begun, "design_seconds": seconds, "designs_per_second": len(done) / max(seconds, 1e-9)}
+    told = {name: round(value, 3) for name, value in timing.items()}
+    return Designs(sorted(done, key=lambda d: d.index), task.spec, told, True, sorted(abstained), dict(sorted(lost.items())))

@@ -5,6 +5,7 @@ from typing import Any
 
 from constraints.language.notation import from_json
 from domains.registry import MODEL_NAME, get_domain
+from domains.request import Task
 from domains.spec import DesignSpec
 from seqdiff.checkpoint import Checkpoint
 from seqdiff.errors import ConditionError, ConfigError
@@ -53,16 +54,17 @@ def _shown(value: int) -> str:
     return str(value) if value.bit_length() < 64 else f"a number of {value.bit_length()} bits"
 
 
-def longest(spec: DesignSpec, checkpoint: Checkpoint) -> int:
-    """Most tokens of a row. Reads the template: raises TemplateError."""
+def longest(spec: DesignSpec, checkpoint: Checkpoint, ready: Task | None = None) -> int:
+    """Most tokens of a row. Reads the template, unless it was `ready` before: raises TemplateError."""
     if spec.template is None:
         return checkpoint.max_length
-    return max(variant.template.length_range[1] for variant in get_domain(spec.domain).templates(spec, checkpoint))
+    variants = [way.variant for way in ready.ways] if ready else get_domain(spec.domain).templates(spec, checkpoint)
+    return max(variant.template.length_range[1] for variant in variants)
 
 
-def check_length(spec: DesignSpec, checkpoint: Checkpoint) -> None:
+def check_length(spec: DesignSpec, checkpoint: Checkpoint, ready: Task | None = None) -> None:
     """Raises ConfigError for rows that are too long, or more work than one request may ask for."""
-    length = longest(spec, checkpoint)
+    length = longest(spec, checkpoint, ready)
     if length > LENGTH:
         raise ConfigError(f"template: expected rows of at most {LENGTH:,} tokens, got up to {length:,}")
     work = spec.n * spec.cloud * length * spec.steps

@@ -1,10 +1,10 @@
 """Continuous batching: requests that ask the same model about rows of one length share its forward passes.
 
-Every request runs its own sampling loop in a thread of its own, of which a few compute at a time; its denoiser is a
-`Shared`, whose call waits until the rows have been through the network in whatever company. A pass takes the calls that
-wait, in the order in which they came, up to a bound on its tokens; a call that is larger goes on behind the others, so that
-turns go round by request. A row's logits do not depend on its company (rows are never padded to a common length), and the
-noise is the row's own: so is its answer.
+Every request runs its own sampling loop in a thread of its own; its denoiser is a `Shared`, whose call waits until the rows
+have been through the network in whatever company. A pass begins when nobody can compute without one (`turns`). It takes the
+calls that wait, in the order in which they came, up to a bound on its tokens; a call that is larger goes on behind the
+others, so that passes go round by request. A row's logits do not depend on its company (rows are never padded to a common
+length), and the noise is the row's own: so is its answer.
 """
 
 import threading
@@ -17,7 +17,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-PATIENCE = 0.002  # seconds that a pass waits for requests that are about to ask
+from apps.api.turns import Turns, Waiter
+
+LOOK = 0.2  # seconds between two looks at whether a request is still wanted, while it waits
 
 
 class Stopped(Exception):
@@ -33,24 +35,45 @@ class Lane:
     """A request as the passes see it.
 
     Attributes:
+        turns: of all that computes; its own part is computed in turns, which end where it waits.
         until: time.monotonic() at which its time is over.
         cancelled: set by who does not want it any more: it ends before its next pass.
-        turns: so many requests compute their own part together; the others wait for their turn.
+        uses: what no two may use at a time, once it is known; see `Turns`.
         passes, waited: passes it took part in, and the seconds it waited for them.
-        queued: seconds that it waited for its turn.
+        queued: seconds that it waited for its turns.
+        computed: seconds of processor time in them.
     """
 
+    turns: Turns
     until: float = float("inf")
-    turns: threading.Semaphore = field(default_factory=threading.Semaphore)
     cancelled: threading.Event = field(default_factory=threading.Event)
+    uses: Any = None
     passes: int = 0
     waited: float = 0.0
     queued: float = 0.0
+    computed: float = 0.0
+    _turn: Waiter | None = None
+    _since: float = 0.0
 
     def take_turn(self) -> None:
         started = time.monotonic()
-        self.turns.acquire()
+        self._turn = self.turns.take(self.uses)
         self.queued += time.monotonic() - started
+        self._since = time.thread_time()
+
+    def give_turn(self) -> None:
+        assert self._turn is not None
+        self.computed += time.thread_time() - self._since
+        self.turns.give(self._turn)
+
+    def wait(self, event: threading.Event) -> None:
+        """Wait for an event, and then for a turn to go on. Raises Stopped."""
+        self.give_turn()
+        try:
+            while not event.wait(LOOK):
+                self.check()
+        finally:
+            self.take_turn()
 
     def check(self) -> None:
         """Raises Stopped."""
@@ -84,25 +107,14 @@ class Passes:
         runs, rows, calls: passes so far, rows in them, and calls that they served.
     """
 
-    def __init__(self, tokens: int = 4096, patience: float = PATIENCE):
-        self.tokens, self.patience = tokens, patience
+    def __init__(self, turns: Turns, tokens: int = 4096):
+        self.turns, self.tokens = turns, tokens
         self.runs = self.rows = self.calls = 0
         self._waiting: deque[Call] = deque()
-        self._lanes = 0
         self._change = threading.Condition()
         self._closed = False
         self._thread = threading.Thread(target=self._loop, name="passes", daemon=True)
         self._thread.start()
-
-    def enter(self) -> None:
-        """A request begins: it will ask."""
-        with self._change:
-            self._lanes += 1
-
-    def leave(self) -> None:
-        with self._change:
-            self._lanes -= 1
-            self._change.notify()
 
     def close(self) -> None:
         """End the thread; calls that wait are stopped."""
@@ -120,16 +132,14 @@ class Passes:
                 raise Stopped("closing")
             self._waiting.append(call)
             self._change.notify()
-        lane.turns.release()
+        queued = lane.queued
         try:
-            while not call.done.wait(0.2):
-                lane.check()
+            lane.wait(call.done)
         except Stopped:
             call.abandoned = True
             raise
         finally:
-            lane.waited += time.monotonic() - started
-            lane.take_turn()
+            lane.waited += time.monotonic() - started - (lane.queued - queued)
         lane.passes += 1
         lane.check()
         if call.error is not None:
@@ -140,17 +150,20 @@ class Passes:
         while True:
             with self._change:
                 self._change.wait_for(lambda: self._waiting or self._closed)
-                self._waiting = deque(call for call in self._waiting if not call.abandoned)
-                if len(self._waiting) < self._lanes and not self._closed:
-                    self._change.wait_for(lambda: len(self._waiting) >= self._lanes or self._closed, self.patience)
-                if self._closed:
-                    for call in self._waiting:
-                        call.error = Stopped("closing")
-                        call.done.set()
-                    return
-                group = self._next() if self._waiting else []
-            if group:
-                self._pass(group)
+            turn = self.turns.take_last()
+            try:
+                with self._change:
+                    self._waiting = deque(call for call in self._waiting if not call.abandoned)
+                    if self._closed:
+                        for call in self._waiting:
+                            call.error = Stopped("closing")
+                            call.done.set()
+                        return
+                    group = self._next() if self._waiting else []
+                if group:
+                    self._pass(group)
+            finally:
+                self.turns.give(turn)
 
     def _next(self) -> list[tuple[Call, int, int]]:
         """Calls of one key with their rows from … to; what is left of a call goes to the end of the line."""

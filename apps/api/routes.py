@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import time
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
@@ -23,6 +24,7 @@ from domains.answer import Designs
 router = APIRouter()
 JOB = re.compile(r"[0-9a-f]{32}")
 KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
+LATE = 1.0  # seconds after its time in which a request stops by itself, before its next pass
 PAUSE = 0.05  # seconds between two looks at a job that is followed
 LOOK = 1.0  # seconds between two looks at the store, for a job that runs elsewhere
 BEAT = 15.0  # seconds after which a silent stream says that it is there
@@ -51,24 +53,32 @@ async def finished(request: Request, work: Work) -> Designs:
     request.state.log = said_of(work, service.settings.show_sequences)
     gone = asyncio.ensure_future(disconnected(request))
     wait = asyncio.wrap_future(work.future)
+    wait.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may be left to ask for it
+    left = work.lane.until - time.monotonic() + LATE
     try:
-        await asyncio.wait({wait, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if not wait.done():
+        await asyncio.wait({wait, gone}, timeout=max(left, 0.0), return_when=asyncio.FIRST_COMPLETED)
+        if gone.done() and not wait.done():
             raise Refused(400, "the client went away")
+        if not wait.done():
+            raise Stopped("time")
         found = wait.result()
     except Stopped as stopped:
-        if stopped.reason != "time":
-            raise Refused(503, "the service is ending; ask again", {"Retry-After": "5"}) from None
-        seconds = service.settings.seconds
-        if work.begun - work.taken > seconds / 2:
-            raise Refused(429, f"it waited for most of its {seconds:g} s; ask again", {"Retry-After": "5"}) from None
-        raise Refused(422, f"it took more than {seconds:g} s; ask for less, or submit it as a job") from None
+        raise unfinished(work, stopped, service.settings.seconds) from None
     finally:
         gone.cancel()
         work.cancel()
     service.figures.designs.labels(work.spec.domain).inc(len(found.designs))
     request.state.log |= {name: round(1000 * seconds, 1) for name, seconds in work.timing().items()}
     return found
+
+
+def unfinished(work: Work, stopped: Stopped, seconds: float) -> Refused:
+    """Why a request has no answer."""
+    if stopped.reason != "time":
+        return Refused(503, "the service is ending; ask again", {"Retry-After": "5"})
+    if not work.begun or work.begun - work.taken > seconds / 2:
+        return Refused(429, f"it waited for most of its {seconds:g} s; ask again", {"Retry-After": "5"})
+    return Refused(422, f"it took more than {seconds:g} s; ask for less, or submit it as a job")
 
 
 async def disconnected(request: Request) -> None:
@@ -84,7 +94,7 @@ def said_of(work: Work, sequences: bool) -> dict[str, Any]:
 
 
 def server_timing(work: Work) -> str:
-    """Milliseconds in the line, in passes, and of everything else that the engine did."""
+    """Milliseconds in the line, of waiting for turns, in passes, of all else, and of processor time in that."""
     return ", ".join(f"{name};dur={1000 * seconds:.1f}" for name, seconds in work.timing().items())
 
 

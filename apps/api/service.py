@@ -82,7 +82,7 @@ class Service:
         name, checkpoint = self.models.find(spec)
         checkpoint.label_index(spec.label)
         if spec.task is None:  # the ways to write a task are worked out where the request is
-            check_length(spec, checkpoint)
+            check_length(spec, checkpoint, self.engine.plans.known(spec))
         return spec, name, checkpoint
 
     async def take(self, table: dict) -> Work:

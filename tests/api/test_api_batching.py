@@ -12,9 +12,11 @@ from apps.api import passes
 from apps.api.engine import Engine
 from apps.api.errors import Refused
 from apps.api.passes import Lane, Passes, Shared, Stopped
+from apps.api.turns import Turns
 from domains.design import DesignSpec, design
 from seqdiff.errors import ConditionError
 
+FREELY = Turns(slice=0.0)  # everyone at once
 FIXED = {**MOLECULE, "template": "C1CC1N{3}c2ccc(F)cc2", "bound_draws": 0}
 MIXED = [
     {**FIXED, "n": 3, "seed": 1},
@@ -69,8 +71,8 @@ def test_a_pass_that_mixes_rows_up_would_be_caught(model, engine, monkeypatch):
 
 
 def lane() -> Lane:
-    """A request that has its turn."""
-    lane = Lane()
+    """A request that has its turn; it shares none with the passes, which a test may hold up."""
+    lane = Lane(FREELY)
     lane.take_turn()
     return lane
 
@@ -95,7 +97,7 @@ class Recorder:
 @pytest.fixture
 def desk():
     """A network whose first pass, of one row 1, stands still; `ask` more and they wait; `go` lets all pass."""
-    network, shared, pool = Recorder(), Passes(tokens=8 * 4, patience=0.0), ThreadPoolExecutor(8)
+    network, shared, pool = Recorder(), Passes(Turns(), tokens=8 * 4), ThreadPoolExecutor(8)
     futures = []
 
     class Desk:

@@ -149,6 +149,29 @@ def test_a_job_that_is_cancelled_stops_within_two_steps(client):
     assert client.get(f"/v1/jobs/{id}").json()["result"] is None
 
 
+def test_a_request_has_its_time_and_a_full_line_says_when_to_ask_again(tmp_path_factory):
+    from concurrent.futures import ThreadPoolExecutor
+
+    with service(tmp_path_factory.mktemp("small"), seconds=1.0, active=1, waiting=1) as small, ThreadPoolExecutor(3) as pool:
+        asked = [pool.submit(small.post, "/v1/generate", json={**LONG, "steps": 900, "seed": k}) for k in range(3)]
+        answers = {future.result().status_code: future.result() for future in asked}
+        assert "took more than 1 s" in answers[422].json()["error"]["message"]
+        assert int(answers[429].headers["retry-after"]) > 0
+        until(lambda: small.app.state.service.engine.load == 0)
+
+
+def test_a_request_whose_constraint_takes_too_long_to_read_is_answered_in_time(tmp_path_factory, monkeypatch):
+    import threading
+
+    go = threading.Event()
+    with service(tmp_path_factory.mktemp("late"), seconds=0.3) as late:
+        monkeypatch.setattr("apps.api.routes.LATE", 0.1)
+        monkeypatch.setattr("apps.api.plans.prepare", lambda *_: go.wait(30))
+        answer = late.post("/v1/generate", json=MOLECULE)
+        go.set()
+    assert answer.status_code == 422 and "took more than 0.3 s" in answer.json()["error"]["message"]
+
+
 # ── texts ──
 
 

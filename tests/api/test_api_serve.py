@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from apps.api.observe import Lines
+from apps.api.store import Store
 from apps.cli.serve import bound, run
 from benchmarks.kill import MODEL, SPEC, Server
 from seqdiff.errors import ConfigError
@@ -21,6 +22,10 @@ def test_a_process_that_is_told_to_end_ends_with_0_though_a_client_follows_a_job
             assert server.stop() == 0
     finally:
         server.kill()
+    store = Store(f"sqlite:///{tmp_path / 'jobs.db'}")
+    row = store.get(id)
+    assert row and (row["state"], row["attempts"]) == ("queued", 0), "given back, for the next server to begin anew"
+    store.close()
 
 
 def test_addresses_that_cannot_be_had(monkeypatch):
