@@ -121,7 +121,7 @@ class Format:
 
 
 FORMATS = {
-    "json_schema": Format(lambda k: str(JsonSchema(schema_of(k))), lambda k, text: satisfies(schema_of(k), text)),
+    "json_schema": Format(lambda k: str(JsonSchema(json.dumps(schema_of(k)))), lambda k, text: satisfies(schema_of(k), text)),
     "regex": Format(lambda k: str(Regex(pattern_of(k))), lambda k, text: re.fullmatch(pattern_of(k), f" {text}") is not None),
 }
 
@@ -137,7 +137,7 @@ def hold(checkpoint: Checkpoint, kind: str, k: int, samples: int, steps: int) ->
 def refusals(checkpoint: Checkpoint) -> dict[str, list[str]]:
     """Keywords and constructs that are not supported: those that are refused by name, and those that are not."""
     found: dict[str, list[str]] = {"refused": [], "not refused": []}
-    cases = [(name, JsonSchema({name: value}), name) for name, value in VOCABULARY.items()]
+    cases = [(name, JsonSchema(json.dumps({name: value})), name) for name, value in VOCABULARY.items()]
     cases += [(pattern, Regex(pattern), name) for pattern, name in UNREADABLE.items()]
     for shown, constraint, name in cases:
         try:
