@@ -186,7 +186,7 @@ class WithoutGradient:
 
 def drawn(law, process, condition, steps, solver="ddpm", canvas=None):
     canvas = torch.full((N, law.outcomes.shape[1]), 3) if canvas is None else canvas
-    state = State.from_canvas(process, canvas, 11, torch.arange(N))
+    state = State.from_canvas(process, canvas, 11, torch.arange(len(canvas)))
     denoiser = ExactDenoiser(law, process)
     loop = embedded(state, process, condition, steps, solver)
     return drive(loop, lambda query: answer(denoiser, query, condition, DrawOptions())).tokens

@@ -58,23 +58,33 @@ def window_count(
 ) -> Automaton:
     """Rows in which every `window` neighbouring positions hold low to high tokens of the set.
 
-    A row shorter than the window has none, and is accepted. A state is what stood at the last window − 1 positions.
+    A row shorter than the window has none, and is accepted. A state is what stood at the last window − 1 positions; of the
+    first ones, where they already decide that the first window will not do, only how many they are.
     """
     _check_range("window_count", low, high)
     if not 1 <= window <= 60:
         raise ConditionError(f"window_count: expected a window of 1 to 60 positions, got {window}")
     member = _member(vocabulary, tokens, "window_count")
-    full, one = np.uint64(1 << window), np.uint64(1)
+    full, one, most = np.uint64(1 << window), np.uint64(1), window if high is None else high
 
     def step(keys):  # a key is the bits read, after a leading 1 until they fill the window
         read = (keys << one) | np.arange(2, dtype=np.uint64)
-        ones = np.unpackbits(read.view(np.uint8).reshape(*read.shape, 8), axis=-1).sum(-1) - 1
-        fits = (read < full) | ((low <= ones) & (ones <= (window if high is None else high)))
+        ones, every = _ones(read) - 1, read.copy()
+        for shift in (1, 2, 4, 8, 16, 32):
+            every |= every >> np.uint64(shift)  # as many bits as have been read, all of them 1
+        read = np.where((read < full) & (ones > most), every, read)
+        read = np.where((read < full) & (ones + window - (_ones(every) - 1) < low), every ^ (every >> one), read)
+        fits = (read < full) | ((low <= ones) & (ones <= most))
         last = np.where(read < full, read, (read & (full // np.uint64(2) - one)) | full // np.uint64(2))
         return np.where(fits, last, np.uint64(0))[:, :, None]
 
     keys, delta = explore(np.array([1], np.uint64), step, 2, budget or Budget(), f"a window of {window} positions")
     return trimmed(member[None].astype(int), delta, 0, np.ones(len(keys), bool)).minimal()
+
+
+def _ones(keys: np.ndarray) -> np.ndarray:
+    """How many bits of each are 1."""
+    return np.unpackbits(keys.view(np.uint8).reshape(*keys.shape, 8), axis=-1).sum(-1, dtype=np.int64)
 
 
 def runs(vocabulary: int, tokens: Collection[int], longest: int, budget: Budget | None = None) -> Automaton:
