@@ -4,9 +4,9 @@
     TAG*     none to four, TAG+ one to four, TAG? none or one
 
 A token's classes are those that MASC gives to the word in three tenths of its occurrences or more (`lexicon.json.xz`, made by
-`domains.text.tagger`). Digits are NUM; a word that MASC lacks is a NOUN (most are names); what joins two words by an apostrophe
+`domains.text.lexicon`). Digits are NUM; a word that MASC lacks is a NOUN (most are names); what joins words by an apostrophe
 is ANY alone. What is spelled in characters or clings to the word before it has no class. A class is not a reading: "watch" may
-stand for VERB where a reader sees a noun; `domains.text.tagger` reads finished texts.
+stand for VERB where a reader sees a noun; what the parser reads can be wished (`domains.text.syntax`).
 """
 
 import json

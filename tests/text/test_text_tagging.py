@@ -1,9 +1,8 @@
-"""Parts of speech: what a pattern says, tokens by their classes, holes that hold them, and the tagger that reads texts."""
+"""Parts of speech: what a pattern says, tokens by their classes, holes that hold them, and the lexicon."""
 
 import itertools
 import json
 import lzma
-import random
 import re
 
 import pytest
@@ -14,10 +13,12 @@ from constraints.compilation.compile import compile
 from constraints.compilation.plan import layout_of
 from domains.design import design
 from domains.text import tagging
-from domains.text.tagger import Tagger, count_classes, main, read_conllu, read_masc
+from domains.text.lexicon import count_classes, main
+from domains.text.parsing.corpus import Sentence
+from domains.text.tagger import Tagger
 from domains.text.tagging import Element, fits, read_pattern, tags_of
 from domains.text.template import lay_out, read_template
-from seqdiff.errors import ConditionError, ConfigError
+from seqdiff.errors import ConditionError
 
 MODEL = tiny_text()
 
@@ -140,34 +141,21 @@ def test_parts_of_speech_need_words():
 
 
 MASC = "# doc one\nThe_DT dog_NN runs_VBZ ._. \nA_DT cat_NN watches_VBZ the_DT dogs_NNS ._. \n"
-UD = """# text = x
-1\tThe\tthe\tDET\tDT\t_
-2\tdog\tdog\tNOUN\tNN\t_
-2.1\tx\tx\tX\tX\t_
-3-4\tdon't\t_\t_\t_\t_
-3\truns\trun\tVERB\tVBZ\t_
-
-"""
 
 
-def test_corpora_are_read_and_a_tagger_learns_them(tmp_path, capsys):
-    (tmp_path / "masc.txt").write_text(MASC * 20)
-    (tmp_path / "dev.conllu.xz").write_bytes(lzma.compress(UD.encode()))
-    assert next(read_masc(tmp_path / "masc.txt")) == [("The", "DET"), ("dog", "NOUN"), ("runs", "VERB"), (".", "PUNCT")]
-    assert list(read_conllu(tmp_path / "dev.conllu.xz")) == [[("The", "DET"), ("dog", "NOUN"), ("runs", "VERB")]]
-    corpus, dev, out = str(tmp_path / "masc.txt"), str(tmp_path / "dev.conllu.xz"), tmp_path / "tagger.xz"
-    main(["--masc", corpus, "--dev", dev, "--out", str(out), "--lexicon", str(tmp_path / "lexicon.xz")])
-    assert "100.00% of 3 tokens of dev.conllu.xz are tagged right" in capsys.readouterr().out
-    random.seed(3)
-    assert Tagger.load(out).of_text("The cat runs.") == ["DET", "NOUN", "VERB", "PUNCT"]
-    assert json.loads(lzma.decompress((tmp_path / "lexicon.xz").read_bytes()))["NOUN"] == "cat dog dogs"
-    out.write_bytes(b"no tagger")
-    with pytest.raises(ConfigError, match="is no tagger"):
-        Tagger.load(out)
-    with pytest.raises(ConfigError, match="could not read"):
-        list(read_masc(tmp_path / "none.txt.xz"))
+def test_a_lexicon_is_counted(tmp_path):
+    (tmp_path / "masc.txt").write_text(MASC)
+    main(["--masc", str(tmp_path / "masc.txt"), "--out", str(tmp_path / "new" / "lexicon.xz")])
+    found = json.loads(lzma.decompress((tmp_path / "new" / "lexicon.xz").read_bytes()))
+    assert found == {"DET": "A The the", "NOUN": "cat dog dogs", "PUNCT": ".", "VERB": "runs watches"}
 
 
 def test_rare_classes_are_left_out_of_the_lexicon():
-    corpus = [[("run", "VERB")]] * 13 + [[("run", "NOUN")]] * 6 + [[("run", "ADJ")]] + [[("hm", "X")]]
+    corpus = [Sentence(("run",), (penn,)) for penn in ["VBP"] * 13 + ["NN"] * 6 + ["JJ"]] + [Sentence(("hm",), ("UH",))]
     assert count_classes(corpus) == {"NOUN VERB": "run"}
+
+
+def test_a_text_is_tagged_word_by_word_as_words_are_counted():
+    tags = Tagger.load().of_text("The cheap pub isn't near the river. It serves Thai food!")
+    assert tags == ["DET", "ADJ", "NOUN", "VERB", "ADP", "DET", "NOUN", "PUNCT", "PRON", "VERB", "ADJ", "NOUN", "PUNCT"]
+    assert Tagger.load().of_text("") == []

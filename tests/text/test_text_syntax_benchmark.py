@@ -1,0 +1,49 @@
+"""The benchmark of syntax: what its targets ask and count, and a run on a tiny model."""
+
+import json
+import lzma
+
+from text_model import tiny_text
+
+from benchmarks.text_syntax import main, spans, tags
+from domains.text.fields import Example
+from domains.text.parsing.parser import bundled
+from domains.text.syntax import held, read_span
+
+TEXT = "The cheap pub near the river serves good food."
+EXAMPLE = Example(TEXT, (("name", "The Mill"),), "restaurant", "k")
+
+
+def test_targets_are_spans_and_tags_of_the_text():
+    (span,) = spans([EXAMPLE], bundled())
+    assert span.asked["unguided"] == {"template": "{10}"} and span.success(TEXT) == 1 and span.success("Go on.") == 0
+    wish = span.asked["constrained"]["wishes"][0]
+    (soft,) = span.asked["guided"]["wishes"]
+    wanted = read_span(soft.split()[1])
+    assert wish == f"span {wanted.first}-{wanted.last} is {wanted.kind}" and 2 <= wanted.last - wanted.first + 1 <= 10
+    assert not list(spans([Example("Go.", (), "restaurant", "k")], bundled()))
+    (tag,) = tags([EXAMPLE], bundled())
+    assert tag.asked["lexicon"]["template"] == "{DET ADJ NOUN ADP DET NOUN VERB ADJ NOUN PUNCT}"
+    assert tag.success(TEXT) == 1 and tag.success(TEXT[:-1]) == 8 / 9
+    assert len(held(tag.asked["constrained"]["wishes"]) or ()) == 10
+
+
+def test_a_run_on_a_tiny_model(tmp_path, capsys):
+    mr = "__start_name__ The Mill __end_name__ __start_food__ food {} __end_food__"
+    lines = [f"{mr.format('a' * k)}\tThe Mill is a cheap pub near the river . <eos>|||" for k in range(300)]
+    (tmp_path / "text").mkdir()
+    table = "mr\ttext_and_spans\n" + "\n".join(lines) + "\n"
+    (tmp_path / "text" / "e2e_train.tsv.xz").write_bytes(lzma.compress(table.encode()))
+    tiny_text(longest=40).save(tmp_path / "model", "card")
+    asked = ["--model", str(tmp_path / "model"), "--data", str(tmp_path), "--targets", "1", "--steps", "2"]
+    asked += ["--out", str(tmp_path / "out.json")]
+    cells = main(asked)
+    assert json.loads((tmp_path / "out.json").read_text())["published"]["spans"] == {"Diffusion-LM": 0.938, "FUDGE": 0.542}
+    of = {(cell["task"], cell["way"]): cell for cell in cells}
+    assert {way for _, way in of} == {"held out", "unguided", "guided", "lexicon", "constrained"}
+    assert of["spans", "held out"]["success"] == of["tags", "held out"]["success"] == 1
+    for task in ("spans", "tags"):
+        assert of[task, "constrained"]["success"] == of[task, "constrained"]["returned"]  # one was asked
+    before = (tmp_path / "out.json").read_text()
+    capsys.readouterr()
+    assert main(asked) == cells and capsys.readouterr().out == "" and (tmp_path / "out.json").read_text() == before
