@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from domains.campaign.archive import Archive, Candidate, Entry, choose
+from domains.campaign.surrogate import Surrogate
 from domains.smiles.pieces import canonical
 
 ELEMENTS = {6: 0.5, 7: 0.15, 8: 0.15, 9: 0.06, 16: 0.06, 17: 0.05, 35: 0.03}
@@ -20,10 +21,17 @@ ELEMENTS = {6: 0.5, 7: 0.15, 8: 0.15, 9: 0.06, 16: 0.06, 17: 0.05, 35: 0.03}
 
 @dataclass(frozen=True)
 class GraphEdits:
-    """A Proposer. crossover: share of children of two parents, of which `both` are mutated as well."""
+    """A Proposer.
+
+    Attributes:
+        crossover: share of children of two parents, of which `both` are mutated as well.
+        surrogate: chooses a batch out of `pool` times as many, where there is one.
+    """
 
     first: Sequence[Candidate]
     batch: int = 100
+    surrogate: Surrogate | None = None
+    pool: int = 5
     crossover: float = 0.5
     both: float = 0.3
     population: int = 1000
@@ -34,9 +42,13 @@ class GraphEdits:
 
     def propose(self, archive: Archive, rng: np.random.Generator) -> list[Candidate]:
         population = archive.population(self.population)
-        pairs = zip(choose(population, self.batch, rng), choose(population, self.batch, rng), strict=True)
-        made = [self._child(parent, other, rng) for parent, other in pairs]
-        return [candidate for candidate in made if candidate is not None]
+        n = self.batch if self.surrogate is None else self.batch * self.pool
+        pairs = zip(choose(population, n, rng), choose(population, n, rng), strict=True)
+        made = [child for parent, other in pairs if (child := self._child(parent, other, rng)) is not None]
+        if self.surrogate is None:
+            return made
+        new = list({child.text: child for child in made if child.text not in archive}.values())
+        return [new[i] for i in self.surrogate.choose(archive, [child.text for child in new], self.batch, rng)]
 
     def _child(self, parent: Entry, other: Entry, rng: np.random.Generator) -> Candidate | None:
         smiles, parents, how = parent.text, (parent.call,), "edit"

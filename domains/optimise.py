@@ -19,8 +19,9 @@ from domains.campaign.loop import Progress, campaign
 from domains.design import DesignSpec, design
 from domains.registry import find_model
 from domains.smiles.goals import Goal, read_goal
+from domains.smiles.moves import Moves
 from domains.smiles.pieces import canonical, scaffold
-from domains.smiles.redesign import Moves, Redesign
+from domains.smiles.redesign import Redesign
 from seqdiff.checkpoint import Checkpoint, load_checkpoint
 from seqdiff.errors import ConfigError
 from seqdiff.training.config import from_table

@@ -37,31 +37,83 @@ class Piece:
         return [span for span in self._balanced() if not single or self._single(*span)]
 
     def _balanced(self) -> list[Span]:
-        n, tokens, pins, found = len(self.tokens), self.tokens, set(self.pins), []
+        n, found = len(self.tokens), []
+        label = [*map(is_ring_label, self.tokens), False]
+        depth, opened = [0], [frozenset[str]()]  # before each token: branches and rings that are open
+        for token, is_label in zip(self.tokens, label[:-1], strict=True):
+            depth.append(depth[-1] + {"(": 1, ")": -1}.get(token, 0))
+            opened.append(opened[-1] ^ {token} if is_label else opened[-1])
+        pinned = [*(place in self.pins for place in range(n)), True]
         for i in range(n + 1):
-            depth, rings = 0, set()
             for j in range(i, n + 1):
-                if depth == 0 and not rings and j - i < n and (j == n or not is_ring_label(tokens[j])):
+                if depth[j] < depth[i]:
+                    break
+                if depth[j] == depth[i] and not label[j] and j - i < n and opened[j] == opened[i]:
                     found.append((i, j))
-                if j == n or j in pins:
+                if pinned[j]:
                     break
-                depth += {"(": 1, ")": -1}.get(tokens[j], 0)
-                if depth < 0:
-                    break
-                if is_ring_label(tokens[j]):
-                    rings ^= {tokens[j]}
         return found
 
     def _single(self, i: int, j: int) -> bool:
         if i < j and kind_of(self.tokens[j - 1]) == "bond":  # one between atoms that stay
             return False
-        inside = {a for a in self.atom[i:j] if a >= 0}
-        if inside:
-            return all(single for a, b, single in self.bonds if (a in inside) != (b in inside))
+        inside = [a for a in self.atom[i:j] if a >= 0]
+        if inside:  # atoms that are written one after another
+            first, last = inside[0], inside[-1]
+            return all(single or (first <= a <= last) == (first <= b <= last) for a, b, single in self.bonds)
         if j == len(self.tokens) or self.atom[j] < 0 or i == 0:
             return True  # a new branch, or a new end
         after = self.atom[j]
         return any(single for a, b, single in self.bonds if b == after and a < after)
+
+    def hanging(self) -> list[Span]:
+        """What hangs on the rest, as it is written, by each single bond outside rings; no pin is in it."""
+        found = []
+        for b in (b for _, b, single in self.bonds if single):  # atom b is written after the other
+            i = j = self.atom.index(b)
+            depth = 0
+            while j < len(self.tokens) and depth >= 0:
+                depth += {"(": 1, ")": -1}.get(self.tokens[j], 0)
+                j += depth >= 0
+            if not any(i <= place < j for place in self.pins):
+                found.append((i, j))
+        return found
+
+    def rings(self) -> list[Span]:
+        """Places of the two labels of each ring bond."""
+        opened: dict[str, int] = {}
+        found = []
+        for place, token in enumerate(self.tokens):
+            if is_ring_label(token):
+                if token in opened:
+                    found.append((opened.pop(token), place))
+                else:
+                    opened[token] = place
+        return found
+
+    def apart(self, low: int, high: int) -> list[Span]:
+        """Pairs of atoms, neither of them pinned, with `low` to `high` bonds between them on the shortest way."""
+        beside: dict[int, set[int]] = {}
+        for a, b, _ in self.bonds:
+            beside.setdefault(a, set()).add(b)
+            beside.setdefault(b, set()).add(a)
+        pinned = {self.atom[place] for place in self.pins}
+        pairs = []
+        for a in sorted(beside.keys() - pinned):
+            seen, shell = {a}, {a}
+            for distance in range(1, high + 1):
+                shell = {c for b in shell for c in beside[b]} - seen
+                seen |= shell
+                if distance >= low:
+                    pairs += [(a, b) for b in sorted(shell - pinned) if b > a]
+        return pairs
+
+    def after(self, atom: int) -> int:
+        """The place in `tokens` after an atom and its ring labels."""
+        place = self.atom.index(atom) + 1
+        while place < len(self.tokens) and is_ring_label(self.tokens[place]):
+            place += 1
+        return place
 
     def parts_pins(self, i: int, j: int) -> bool:
         """Whether something new in place of tokens[i:j] would part pinned atoms, or grow on one bonded to pinned ones alone."""
@@ -170,6 +222,17 @@ def pinned_part(smiles: str, pins: tuple[int, ...]) -> tuple:
             stereo = (str(bond.GetStereo()), *sorted(beside)) if beside and None not in beside else ()  # type: ignore[type-var]
             bonds.append((min(a, b), max(a, b), str(bond.GetBondType()), stereo))
     return tuple(atoms), tuple(sorted(bonds))
+
+
+@lru_cache(maxsize=4096)
+def attached(smiles: str, pins: tuple[int, ...]) -> frozenset[int]:
+    """Which pins, in the user's order, are bonded to atoms that are not pinned."""
+    from rdkit import Chem
+
+    molecule = Chem.MolFromSmiles(smiles)
+    return frozenset(
+        k for k, pin in enumerate(pins) if any(n.GetIdx() not in pins for n in molecule.GetAtomWithIdx(pin).GetNeighbors())
+    )
 
 
 def _handedness(atom, place: dict[int, int]) -> int:
