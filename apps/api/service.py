@@ -11,6 +11,7 @@ from apps.api.jobs import Jobs
 from apps.api.limits import check_length, read_spec
 from apps.api.models import Models
 from apps.api.observe import Figures
+from apps.api.passes import Stopped
 from apps.api.settings import Settings
 from apps.api.store import Store
 from domains.spec import DesignSpec
@@ -65,8 +66,8 @@ class Service:
         try:
             spec, _, checkpoint = self.read(table)
             self.engine.submit(spec, checkpoint, name, 60.0).future.result(60.0)
-        except (Refused, SeqdiffError, TimeoutError):
-            pass  # a model of other tokens, or without lengths: the first request pays
+        except (Refused, SeqdiffError, Stopped, TimeoutError):
+            pass  # a model of other tokens, or without lengths, or a machine that is too busy now: the first request pays
 
     def close(self) -> None:
         self.ready = False

@@ -265,6 +265,23 @@ def test_openapi_describes_every_route_with_examples(client):
         assert content["schema"]["additionalProperties"] is False and content["examples"]
 
 
+def test_a_service_starts_though_its_first_request_takes_too_long(tmp_path_factory, monkeypatch):
+    from concurrent.futures import Future
+
+    from apps.api.engine import Engine
+    from apps.api.passes import Stopped
+
+    def late(*_, **__):
+        future = Future()
+        future.set_exception(Stopped("time"))
+        return type("Late", (), {"future": future})
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Engine, "submit", late)
+        with service(tmp_path_factory.mktemp("slow")) as slow:
+            assert slow.get("/readyz").status_code == 200
+
+
 def test_the_examples_are_answered(client):
     from apps.api.schema import EXAMPLES
 
