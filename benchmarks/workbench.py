@@ -44,7 +44,8 @@ def served(folder: Path, models: Path | None = None, **more: str) -> Iterator[tu
     environment = {**os.environ, session.DATABASE: url, "OMP_NUM_THREADS": "1", **more}
     environment |= {session.MODELS: str(models)} if models else {}
     with open(folder / "log", "wb") as log:
-        process = subprocess.Popen(command("127.0.0.1", port, False), env=environment, cwd=folder, stdout=log, stderr=log)
+        words: Any = {"env": environment, "cwd": folder, "stdout": log, "stderr": log, "start_new_session": True}
+        process = subprocess.Popen(command("127.0.0.1", port, False), **words)
         try:
             address, until = f"http://127.0.0.1:{port}", time.monotonic() + PATIENCE / 1000
             while not _answers(address):

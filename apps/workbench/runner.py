@@ -269,6 +269,11 @@ class Runner:
         if len(progress.frames) < FRAMES and progress.frames[-1:] != [frame]:
             progress.frames = [*progress.frames, frame]
 
+    def finish(self) -> None:
+        """Wait for all runs, and end the threads."""
+        self._runs.shutdown()
+        self._checking.shutdown(cancel_futures=True)
+
     def close(self) -> None:
         """Stop what runs, before its next pass, and end the threads."""
         for progress in self._progress.values():

@@ -284,9 +284,9 @@ def test_nothing_that_is_typed_becomes_a_part_of_the_page(tab, server):
     store, hits = Store(server[1]), []
     tab.on("dialog", lambda dialog: (hits.append(dialog.message), dialog.dismiss()))
     for k, payload in enumerate(XSS):
-        run = store.submit(
-            {"domain": "smiles", "template": payload, "n": 1, "model": "smiles-small", "constraint": payload}, payload
-        )
+        domain = ("smiles", "protein", "text")[k % 3]
+        asked = {"domain": domain, "template": payload, "n": 1, "model": f"{domain}-small", "constraint": payload}
+        run = store.submit(asked, payload)
         store.start(run)
         store.add(run, [hostile(payload)], {1: payload})
         store.mark(run, 0, True, payload)
@@ -298,9 +298,9 @@ def test_nothing_that_is_typed_becomes_a_part_of_the_page(tab, server):
         assert tab.evaluate(LIVE) == []
         if k % 8 != 7 and k != len(XSS) - 1:
             continue  # the start page lists the last eight
-        for page in (f"{server[0]}/?page=run&run={run}", server[0]):
-            tab.goto(page)
-            sees(tab, "failed")
+        for page, seen in ((f"?page=run&run={run}", "failed"), ("", "failed"), ("?page=runs", "Runs to lay side by side")):
+            tab.goto(f"{server[0]}/{page}")
+            sees(tab, seen)
             calm(tab)
             assert tab.evaluate(LIVE) == []
     assert tab.evaluate("window.hit") is None

@@ -1,5 +1,6 @@
 """`seqdiff workbench`: this machine alone, nothing reported, errors that say what to do."""
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -43,3 +44,20 @@ def test_without_streamlit_it_says_how_to_install_it(called, monkeypatch):
     monkeypatch.setattr(workbench.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r'pip install "seqdiff\[workbench\]"'):
         workbench.run("127.0.0.1", 8501, None, None, False)
+
+
+def test_the_first_page_waits_for_nothing_heavy():
+    """Models and what they need are loaded in the background: the page itself imports neither torch nor chemistry nor plots."""
+    words = "import sys, apps.workbench.session, apps.workbench.views.start; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
+    loaded = {name.partition(".")[0] for name in done.stdout.split()}
+    assert "streamlit" in loaded
+    assert not loaded & {"torch", "rdkit", "Bio", "matplotlib", "altair", "networkx", "httpx"}
+
+
+def test_a_service_is_handed_on(called):
+    workbench.run("127.0.0.1", 8501, None, None, False, "http://127.0.0.1:8000/")
+    ((_, _, environment),) = called
+    assert environment["SEQDIFF_WORKBENCH_SERVICE"] == "http://127.0.0.1:8000"
+    with pytest.raises(ConfigError, match="service: expected an address such as http"):
+        workbench.run("127.0.0.1", 8501, None, None, False, "127.0.0.1:8000")

@@ -146,6 +146,20 @@ def test_a_text_is_told_facts_designed_and_read_again(bench):
     assert click(shown, "reuse").text_area[0].value == found[0].sequence
 
 
+def test_a_part_of_a_chain_is_taken_from_a_file(bench):
+    from test_workbench_live import PDB
+
+    shown = click(good(opened().segmented_control(key="domain").set_value("Proteins").run()), "new")
+    good(shown.file_uploader(key="structure").set_value(("small.pdb", PDB.encode(), "chemical/x-pdb")).run())
+    assert shown.selectbox(key="chain").options == ["H · 4 residues", "L · 1 residue"]
+    good(shown.text_input(key="motif-H").set_value("100-100A").run())
+    good(shown.slider(key="margin").set_value((2, 5)).run())
+    assert any("α carbons" in text for text in values(shown.caption))
+    assert click(shown, "use-file").text_area[0].value == "{2-5}GG{2-5}"
+    good(shown.file_uploader(key="structure").set_value(("bad.pdb", b"no atoms", "chemical/x-pdb")).run())
+    assert shown.error
+
+
 def test_points_are_added_to_a_fragment(bench):
     shown = click(opened(), "new")
     good(shown.selectbox[0].set_value("Grow at every point").run())

@@ -54,4 +54,4 @@ def ended(bench, run: str) -> dict:
 def hostile(text: str) -> Design:
     """A design all of whose words are this text."""
     told = Certificate("uncorrected", text, (text,), (text,))
-    return Design(text, text, False, text, True, (), {"qed": None}, told, 0, text)
+    return Design(text, text, False, text, True, (), {"qed": None}, told, 0, text, {"name": text})

@@ -35,7 +35,9 @@ def show(draft: Draft) -> None:
         return
     chains = list(dict.fromkeys(residue.author[0] for residue in residues))
     counts = {c: sum(r.author[0] == c for r in residues) for c in chains}
-    chain = str(st.selectbox("Chain", chains, format_func=lambda c: f"{c} · {counts[c]} residues", key="chain"))
+    chain = str(
+        st.selectbox("Chain", chains, format_func=lambda c: f"{c} · {counts[c]} residue{'s'[: counts[c] - 1]}", key="chain")
+    )
     there = [r for r in residues if r.author[0] == chain]
     motif = st.text_input(
         "A part of it, by its numbers in the file",
