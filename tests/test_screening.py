@@ -61,6 +61,15 @@ def test_what_is_like_the_good_is_chosen():
     assert chosen == [1, 2]
 
 
+def test_twins_of_what_is_known_come_last():
+    """Features do not see the order of letters: what is a known text in another order tells nothing new."""
+    archive = archive_of({"a" * k + "b" * (8 - k): float(k) for k in range(9)})
+    texts = ["baaaaaaa", "aabaaaaab", "baaaaaaab", "bbbbbbbbbb"]
+    chosen = Surrogate(letters).choose(archive, texts, 4, np.random.default_rng(0))
+    assert chosen == [1, 3, 0, 2] or chosen == [1, 3, 2, 0]
+    assert Surrogate(letters).choose(archive, texts, 2, np.random.default_rng(0)) == [1, 3]
+
+
 def test_a_move_is_made_as_often_as_it_succeeds_of_late():
     moves = ["flip", "swap", "copy"]
     assert shares(Archive(), moves) == pytest.approx([1 / 3] * 3)

@@ -21,7 +21,7 @@ from domains.campaign.archive import Archive
 BITS = 4096
 NOISE = 0.03  # σ²
 BEST, LATEST = 200, 200  # what is learned from: so many of the best entries, and of the latest
-BETA = (0.01, 1.0)  # β is drawn anew each time, its logarithm uniform between these
+BETA = (0.1, 3.0)  # β is drawn anew each time, its logarithm uniform between these
 
 
 class Surrogate:
@@ -43,11 +43,20 @@ class Surrogate:
         return half[:, 1:].T @ half[:, 0], np.sqrt(np.maximum(variance, 0))
 
     def choose(self, archive: Archive, texts: Sequence[str], n: int, rng: np.random.Generator) -> list[int]:
-        """The n of the largest μ + β √v, the largest first."""
+        """The n of the largest μ + β √v, the largest first; last of all what features do not tell from something known.
+
+        Otherwise much would be spent on twins of the best, such as its stereoisomers where features see no stereo.
+        """
         low, high = np.log(BETA)
         beta = float(np.exp(rng.uniform(low, high)))
         mean, deviation = self.guess(archive, texts)
-        return np.argsort(-(mean + beta * deviation), kind="stable")[:n].tolist()
+        known = {self._bits(entry.text).tobytes() for entry in archive.entries}
+        fresh, twins = [], []
+        for i in np.argsort(-(mean + beta * deviation), kind="stable").tolist():
+            key = self._bits(texts[i]).tobytes()
+            (twins if key in known else fresh).append(i)
+            known.add(key)
+        return [*fresh, *twins][:n]
 
     def _rows(self, texts: Sequence[str]) -> np.ndarray:
         rows = np.zeros((len(texts), BITS), dtype=np.float32)

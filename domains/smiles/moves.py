@@ -74,7 +74,7 @@ class Moves:
     steps: int = 2
     temperature: float = 1.0
     population: int = 1000
-    crowd: int = 0
+    crowd: int = 10
     max_atoms: int = 38
 
     def __post_init__(self):
