@@ -268,7 +268,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--judge", type=Path, help="folder of the judge; without it no nats a word")
     parser.add_argument("--control", type=Path, help="folder of the autoregressive control; without it none")
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
-    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
+    parser.add_argument("--ways", nargs="*", choices=WAYS, default=list(WAYS), help="of the models; none: the control alone")
     parser.add_argument("--targets", type=int, default=50)
     parser.add_argument("--samples", type=int, default=4)
     parser.add_argument("--steps", type=int, default=64)

@@ -152,6 +152,7 @@ def refusals(checkpoint: Checkpoint) -> dict[str, list[str]]:
 def main(arguments: Sequence[str] | None = None) -> dict:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.text_formats")
     parser.add_argument("--model", help="bundled name or folder")
+    parser.add_argument("--kinds", nargs="+", choices=FORMATS, default=list(FORMATS))
     parser.add_argument("--n", type=int, default=200, help="schemas, and as many patterns")
     parser.add_argument("--samples", type=int, default=1, help="texts of each")
     parser.add_argument("--steps", type=int, default=16)
@@ -163,7 +164,7 @@ def main(arguments: Sequence[str] | None = None) -> dict:
     if any(table.get(name) != value for name, value in settings.items()):
         table = {**settings, "kinds": {}}
     table["keywords"] = refusals(checkpoint)
-    for kind in FORMATS:
+    for kind in given.kinds:
         cell = table["kinds"].setdefault(kind, {"made": 0, "texts": 0, "invalid": [], "infeasible": [], "seconds": 0.0})
         for k in range(cell["made"], given.n):
             started = time.perf_counter()
