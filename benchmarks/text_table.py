@@ -37,8 +37,10 @@ COLUMNS: dict[str, tuple[str, Callable]] = {  # in a cell → (heading, how it i
 
 
 def table(cells: Sequence[dict], published: dict[str, float]) -> str:
-    """The cells of one task, a line each; a column that none of them has is left out."""
+    """The cells of one task, a line each; a column that says nothing new is left out."""
     shown = [name for name in COLUMNS if any(cell.get(name) is not None for cell in cells)]
+    if all(cell.get("whole") == cell.get("success") for cell in cells):
+        shown = [name for name in shown if name != "whole"]
     lines = [["", *(COLUMNS[name][0] for name in shown), "texts" if "asked" in cells[0] else "fields"]]
     for cell in cells:
         who = "texts of people" if cell["model"] == "people" else f"{cell['model']}, {cell['way']}"

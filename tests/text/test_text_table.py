@@ -9,8 +9,8 @@ def cell(model: str, way: str, **figures) -> dict:
 
 def test_numbers_stand_under_their_headings():
     cells = [
-        cell("people", "held out", success=1.0, judge=1.994, passes=0.0),
-        cell("tiny", "constrained", success=0.5, judge=None, passes=12.4),
+        cell("people", "held out", success=1.0, whole=1.0, judge=1.994, passes=0.0),
+        cell("tiny", "constrained", success=0.5, whole=0.5, judge=None, passes=12.4),
     ]
     read = {"task": "read", "model": "tiny", "way": "unread", "fields": 7, "right": 0.25, "valid": 1.0}
     lines = page([{"published": {"fields": {"FUDGE": 0.699}}, "cells": cells}, {"published": {}, "cells": [read]}]).splitlines()
