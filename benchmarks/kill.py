@@ -68,17 +68,19 @@ class Server:
 
     def wait(self, seconds: float = 600.0) -> "Server":
         """Until it is ready. Raises TimeoutError."""
-        while time.perf_counter() - self.started < seconds and self.alive():
+        while time.perf_counter() - self.started < seconds and self.status is None:
             try:
                 if httpx.get(f"{self.url}/readyz", timeout=5.0, trust_env=False).status_code == 200:
                     return self
             except httpx.TransportError:
                 pass
             time.sleep(0.05)
-        raise TimeoutError(f"the service did not start within {seconds:g} s, or ended")
+        raise TimeoutError(f"the service did not start within {seconds:g} s, or ended ({self.status})")
 
-    def alive(self) -> bool:
-        return self.process.poll() is None
+    @property
+    def status(self) -> int | None:
+        """Its exit status, None while it runs."""
+        return self.process.poll()
 
     def kill(self) -> None:
         self.process.kill()
@@ -95,6 +97,12 @@ class Server:
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(status.split("VmRSS:")[1].split()[0]) / 1024
 
+    @property
+    def processor(self) -> tuple[float, float]:
+        """Seconds that its threads ran, and that they could have run and waited for a processor."""
+        told = [path.read_text().split() for path in Path(f"/proc/{self.process.pid}/task").glob("*/schedstat")]
+        return sum(int(row[0]) for row in told) / 1e9, sum(int(row[1]) for row in told) / 1e9
+
 
 class Forked(Server):
     """The same, forked from a process that has imported everything."""
@@ -107,8 +115,9 @@ class Forked(Server):
         self.child = context.Process(target=serve, args=(options | {"port": port, "threads": 1},))
         self.child.start()
 
-    def alive(self) -> bool:
-        return self.child.is_alive()
+    @property
+    def status(self) -> int | None:
+        return self.child.exitcode
 
     def kill(self) -> None:
         self.child.kill()
@@ -127,12 +136,10 @@ def serve(options: dict[str, Any]) -> None:
     run(**options)
 
 
-def run(
-    trials: int, database: str, lease: float = 1.0, n: int = SPEC["n"], server_of: Any = Server, **where: Any
-) -> dict[str, Any]:
-    """What was accepted, and what came of it: `trials` with jobs of `n` designs."""
-    chance, accepted, recovery, interrupted = random.Random(1), {}, [], 0
-    options = {"database": database, "lease": lease, "offer": [MODEL], **where}
+def run(trials: int, database: str, n: int = 12, seed: int = 1, server_of: Any = Server, **where: Any) -> dict[str, Any]:
+    """What was accepted, and what came of it; n designs a job, and `seed` of the moments."""
+    chance, accepted, recovery, interrupted = random.Random(seed), {}, [], 0
+    options = {"database": database, "lease": LEASE, "offer": [MODEL], **where}
     server = server_of(**options).wait()
     try:
         for trial in range(trials):

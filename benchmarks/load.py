@@ -93,12 +93,22 @@ def ask(url: str, spec: dict, clients: int, seconds: float, first_seed: int) -> 
     return tally
 
 
+def phase(url: str, spec: dict, clients: int, seconds: float, first_seed: int, server: Server | None) -> dict[str, Any]:
+    """What clients saw, and the processor time of the service for one answer: used, and waited for while it could have run."""
+    before = server.processor if server else (0.0, 0.0)
+    started = time.perf_counter()
+    tally = ask(url, spec, clients, seconds, first_seed)
+    found = tally.figures(time.perf_counter() - started, spec["n"])
+    if server is not None:
+        spent = [1000 * (b - a) / max(len(tally.rows), 1) for a, b in zip(before, server.processor, strict=True)]
+        found |= {"processor_ms": round(spent[0], 1), "processor_waited_ms": round(spent[1], 1)}
+    return found
+
+
 def run(clients: int, seconds: float, spec: dict, server: Server | None, url: str) -> dict[str, Any]:
     busy = [os.getloadavg()[0]]
     ask(url, spec, 1, 3.0, 10**6)
-    alone_for = max(10.0, seconds / 4)
-    started = time.perf_counter()
-    alone = ask(url, spec, 1, alone_for, 0).figures(time.perf_counter() - started, spec["n"])
+    alone = phase(url, spec, 1, max(10.0, seconds / 4), 0, server)
     memory = {}
 
     def look() -> None:
@@ -108,8 +118,7 @@ def run(clients: int, seconds: float, spec: dict, server: Server | None, url: st
 
     watcher = threading.Thread(target=look)
     watcher.start()
-    started = time.perf_counter()
-    together = ask(url, spec, clients, seconds, 10**4).figures(time.perf_counter() - started, spec["n"])
+    together = phase(url, spec, clients, seconds, 10**4, server)
     watcher.join()
     busy.append(os.getloadavg()[0])
     if server is not None:
@@ -127,6 +136,7 @@ def run(clients: int, seconds: float, spec: dict, server: Server | None, url: st
         "request": spec,
         "one_at_a_time": alone,
         "together": together,
+        "processor_ratio": round(alone.get("processor_ms", 0.0) / together.get("processor_ms", 1.0), 2),
         "throughput_ratio": round(together["requests_per_second"] / max(alone["requests_per_second"], 1e-9), 2),
         "memory_mb": {name: round(value, 2) for name, value in memory.items()},
         "calls_per_pass": round(passes["seqdiff_pass_calls"] / max(passes["seqdiff_passes"], 1.0), 2),
