@@ -119,6 +119,10 @@ def test_the_help_has_an_example(cli, command):
         (["The pub."], "template: expected a hole such as {4-9} or {} to be filled"),
         (["{3}", "--out", "a.pdf"], "ends in .txt, .csv, .jsonl; got a.pdf"),
         (["{NOUN", "--n", "1"], "expected a hole such as"),
+        (["{5}", "--wish", "span 2 is PP"], "span: 2-2 is PP: expected two words or more, got one"),
+        (["{5}", "--wish", "tags are DET BIRD"], "parts of speech: expected some of NOUN, VERB"),
+        (["{5}", "--words", ""], "words: expected a number or a range such as 8..14, got ''"),
+        (["", "--n", "1"], "template: expected words and holes, got an empty text; leave it out to design freely"),
         (["{BIRD}", "--n", "1"], "parts of speech: expected some of NOUN, VERB"),
     ],
 )
