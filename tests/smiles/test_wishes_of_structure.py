@@ -237,6 +237,19 @@ def test_without_a_look_ahead_and_for_alerts_only_the_end_weighs(alphabet):
         assert isinstance(guide, Lookahead) and guide.ahead is None
 
 
+def test_particles_are_left_to_themselves_where_only_validity_is_wished(monkeypatch):
+    shares = []
+
+    def taken(*_, threshold: float, **__):
+        shares.append(threshold)
+        return iter(())
+
+    monkeypatch.setattr("domains.design.generate_clouds", taken)
+    for wishes in (["valid"], [" Valid"], ["valid", "qed >= 0.5"], ["no pains"], []):
+        design(domain="smiles", template="C{2}", n=1, particles=4, wishes=wishes, bound_draws=0)
+    assert shares == [0.0, 0.0, 0.5, 0.5, 0.5]
+
+
 def test_designs_have_what_is_required_and_lack_what_is_banned():
     asked = {"domain": "smiles", "template": "NC(=O)c1ccccc1{5}", "n": 5, "syntax": True, "label": "zinc", "bound_draws": 0}
     made = design(**asked, wishes=["has [F,Cl,Br,O;!$(O=C)]", "lacks [SX2]", "no pains"], particles=8)
