@@ -10,7 +10,6 @@ import io
 from collections.abc import Callable
 from multiprocessing import get_context
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from apps.workbench.examples import EXAMPLES, default_model
@@ -22,6 +21,8 @@ from domains.registry import bundled_models
 WIDTHS, THEMES = (1280, 1920), ("light", "dark")
 LEAST, MOST = 720, 1800  # height
 COLORS = 192  # of a picture's palette, so that it stays small
+# Parts of the page that are loaded when they are first shown have come, and nothing is being checked.
+DRAWN = "!document.querySelector('[data-testid=stSkeleton]') && !document.body.innerText.includes('Checking whether')"
 DOMAINS = {"smiles": "Molecules", "protein": "Proteins", "text": "Text"}
 
 
@@ -69,7 +70,8 @@ class Album:
             tall = self.tab.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
             self.tab.set_viewport_size({"width": width, "height": height or min(MOST, max(LEAST, tall))})
             calm(self.tab)
-            self.tab.wait_for_timeout(600)  # pictures and charts are drawn after the page
+            self.tab.wait_for_timeout(600)
+            self.tab.wait_for_function(DRAWN)
         shot = Image.open(io.BytesIO(self.tab.screenshot())).convert("RGB")
         shot.quantize(COLORS).save(self.out / f"workbench-{name}-{self.ending}.png", optimize=True)
 
@@ -132,7 +134,7 @@ def compared(album: Album) -> None:
     album.go("runs", seen="Runs to lay side by side")
     for name in ("Vary a linker ·", "Vary a linker, no"):
         album.tab.get_by_label("Runs to lay side by side").click()
-        album.tab.get_by_role("option").filter(has_text=name).first.click()
+        album.tab.get_by_role("option").filter(has_text=name).last.click()  # the oldest
         calm(album.tab)
     album.tab.keyboard.press("Escape")
     album.take("runs")
@@ -141,17 +143,19 @@ def compared(album: Album) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("docs"))
+    parser.add_argument("--folder", type=Path, default=Path("runs/workbench-pictures"), help="of the runs that are shown")
     parser.add_argument("--width", type=int, action="append", help="one of 1280, 1920")
     parser.add_argument("--theme", action="append", help="light or dark")
     given = parser.parse_args()
     from playwright.sync_api import sync_playwright
 
-    with TemporaryDirectory() as name, sync_playwright() as started:
-        folder = Path(name)
-        url = f"sqlite:///{folder / 'runs.db'}"
-        making = get_context("spawn").Process(target=make_runs, args=(url,))  # which gives its memory back
-        making.start()
-        making.join()
+    given.folder.mkdir(parents=True, exist_ok=True)
+    with sync_playwright() as started:
+        folder, url = given.folder, f"sqlite:///{given.folder / 'runs.db'}"
+        if not (folder / "runs.db").exists():
+            making = get_context("spawn").Process(target=make_runs, args=(url,))  # which gives its memory back
+            making.start()
+            making.join()
         titles = {row["title"]: row["id"] for row in Store(url).recent()}
         made = {domain: titles[EXAMPLES[domain][0].draft.title] for domain in DOMAINS}
         browser = started.chromium.launch(executable_path=CHROMIUM, args=FLAGS)

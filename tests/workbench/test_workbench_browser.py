@@ -107,7 +107,7 @@ WAYS = {
 
 
 @pytest.mark.parametrize("domain", WAYS)
-def test_from_an_example_to_its_file(tab, domain, models, tmp_path):
+def test_from_an_example_to_its_file(tab, server, domain, models, tmp_path):
     way = WAYS[domain]
     if domain != "Molecules":
         tab.get_by_text(domain, exact=True).first.click()
@@ -148,15 +148,16 @@ def test_from_an_example_to_its_file(tab, domain, models, tmp_path):
     assert run_of(tab) != long
     look_at_all(tab)
     tab.get_by_text("Star", exact=True).click()
-    calm(tab)
+    until(lambda: Store(server[1]).marks(run_of(tab)), bool)
     enter(tab, "Note", "keep this one")
+    until(lambda: Store(server[1]).marks(run_of(tab))[0][1], bool)
     tab.get_by_role("tab", name="Run it elsewhere").click()
     copied = tab.locator("code").filter(has_text="seqdiff design").first.inner_text()
     tab.get_by_role("tab", name="Files").click()
     here = table(tab, tmp_path / "all.csv", way.column)
     assert len(here) == 6
     tab.get_by_text("The 1 starred alone").click()
-    calm(tab)
+    sees(tab, "1 of 6 designs, with")
     assert table(tab, tmp_path / "one.csv", way.column) == here[:1]
     assert elsewhere(copied.replace(way.model, str(models / way.model)), tmp_path, way.column) == here
 

@@ -193,7 +193,7 @@ def _files(row: dict, found: list, marks: dict) -> None:
     chosen = found
     if starred and st.toggle(f"The {len(starred)} starred alone", key="starred-files"):
         chosen = starred
-    st.caption(f"{len(chosen)} designs, with their figures and certificates.")
+    st.caption(f"{len(chosen)} of {len(found)} designs, with their figures and certificates.")
     line = st.container(horizontal=True)
     for suffix in FILES[domain]:
         label, kind = KINDS[suffix]
