@@ -9,7 +9,7 @@ those of like length weighing most,
 
     f_j(v) ∝ Σ_loops 2^{−|ℓ' − ℓ|} [v at place j]
 
-and draws from f, or takes the most frequent. Standard errors are over chains.
+and draws from f, or takes the most frequent. Standard errors are over chains, of differences over pairs.
 """
 
 import argparse
@@ -75,12 +75,18 @@ def filled(checkpoint, native: Chain, draws: int) -> dict[str, float]:
     return answer
 
 
-def summary(rows: Sequence[dict[str, float]]) -> dict:
-    return {
-        name: {"recovery": round(fmean(v), 4), "error": round(stdev(v) / math.sqrt(len(v)), 4)}
-        for name in ("draws", "likeliest")
-        if (v := [row[name] for row in rows])
-    }
+def summary(rows: Sequence[dict[str, float]], other: Sequence[dict[str, float]] | None = None) -> dict:
+    """Means with standard errors, and how far they are above `other`, chain by chain."""
+    found: dict = {}
+    for name in ("draws", "likeliest"):
+        found[name] = dict(zip(("recovery", "error"), _mean([row[name] for row in rows]), strict=True))
+        if other is not None:
+            found[name]["above frequencies by"] = _mean([a[name] - b[name] for a, b in zip(rows, other, strict=True)])
+    return found
+
+
+def _mean(values: Sequence[float]) -> tuple[float, float]:
+    return round(fmean(values), 4), round(stdev(values) / math.sqrt(len(values)), 4)
 
 
 def main(arguments: list[str] | None = None) -> dict:
@@ -95,11 +101,12 @@ def main(arguments: list[str] | None = None) -> dict:
     known, asked = sides(options.data)
     asked = asked[: options.n]
     answer: dict = {"known_chains": len(known), "held_out_loops": len(asked), "residues": sum(len(one.loop) for one in asked)}
-    answer["rows"] = {"frequencies by place": summary([baseline(known, one) for one in asked])}
+    counted = [baseline(known, one) for one in asked]
+    answer["rows"] = {"frequencies by place": summary(counted)}
     print(json.dumps(answer), flush=True)
     for model in options.models:
         checkpoint = load_checkpoint(find_model(model, "protein"))
-        answer["rows"][Path(model).name] = summary([filled(checkpoint, one, options.draws) for one in asked])
+        answer["rows"][Path(model).name] = summary([filled(checkpoint, one, options.draws) for one in asked], counted)
         print(model, json.dumps(answer["rows"][Path(model).name]), flush=True)
         if options.out:
             options.out.write_text(json.dumps(answer, indent=1) + "\n")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from apps.cli.train import read_config
-from benchmarks.cdr_infilling import PRESET, baseline, frequencies, sides
+from benchmarks.cdr_infilling import PRESET, baseline, frequencies, sides, summary
 from domains.protein import AMINO_ACIDS
 from domains.protein.antibodies import AFTER, FLANK, Chain, clusters, gather, read_chains
 from domains.protein.data import PROTEIN
@@ -119,6 +119,15 @@ def test_loops_are_counted_by_place_from_the_nearer_end():
     told = baseline(loops, Chain("", "ARDYC", ""))
     assert told["likeliest"] == 0.8
     assert told["draws"] == pytest.approx((1.001 + 3 * 1.251 + 0.001) / 1.27 / 5)
+
+
+def test_a_summary_tells_the_difference_of_pairs():
+    rows = [{"draws": 0.3, "likeliest": 0.5}, {"draws": 0.7, "likeliest": 0.5}]
+    other = [{"draws": 0.1, "likeliest": 0.4}, {"draws": 0.5, "likeliest": 0.8}]
+    found = summary(rows, other)
+    assert found["draws"] == {"recovery": 0.5, "error": 0.2, "above frequencies by": (0.2, 0.0)}
+    assert found["likeliest"] == {"recovery": 0.5, "error": 0.0, "above frequencies by": (-0.1, 0.2)}
+    assert "above frequencies by" not in summary(rows)["draws"]
 
 
 def test_a_chain_of_two_tables_is_of_the_first(tmp_path):
