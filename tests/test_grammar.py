@@ -1,6 +1,7 @@
 """Grammars: mass, marginals and drawn law against enumeration; reading, lifting to tokens, intersection, ambiguity."""
 
 import itertools
+import re
 from functools import lru_cache
 
 import numpy as np
@@ -12,6 +13,7 @@ from constraints.automata.regex import regex
 from constraints.grammars.grammar import Grammar, intersect
 from constraints.grammars.grammar_reader import read_grammar
 from constraints.grammars.grammar_structure import GrammarStructure
+from constraints.grammars.normal_form import adjacent, binarised
 from seqdiff.errors import ConditionError
 from tests.laws import distribution_test
 
@@ -383,3 +385,23 @@ def test_budgets_of_rules_and_of_length():
         structure.log_mass(table(1, 300, 3))
     with pytest.raises(ConditionError, match="expected probabilities of 3 tokens, got 4"):
         structure.log_mass(table(1, 3, 4))
+
+
+def test_neighbours_are_those_of_the_words():
+    """s → a b s | b, a → x | y | ε, b → z a."""
+    rules = binarised({"s": {("a", "b", "s"), ("b",)}, "a": {(frozenset("xy"),), ()}, "b": {(frozenset("z"), "a")}})
+    texts = ("".join(word) for n in range(8) for word in itertools.product("xyz", repeat=n))
+    words = [text for text in texts if re.fullmatch("([xy]?z[xy]?)*z[xy]?", text)]
+    assert adjacent(rules) == {pair for word in words for pair in itertools.pairwise(word)}
+
+
+def test_of_thousands_of_words_only_those_that_fit_take_part():
+    """The budget counts what is met on the way: without a look at neighbours it would be met with every word."""
+    letters = "abcdefghijklmnopqrst"
+    words = tuple(f" {a}{b}{c}" for a, b, c in itertools.product(letters, repeat=3))
+    alphabet = (*letters, " ", *words)
+    grammar = read_grammar('start: " bad" start " cab" | " "', alphabet, budget=60)
+    structure = GrammarStructure(grammar)
+    p = torch.full((1, 3, len(alphabet)), 1 / len(alphabet), dtype=torch.float64)
+    count = structure.log_mass(p).exp().item() * len(alphabet) ** 3
+    assert count == pytest.approx(1, rel=1e-6), "' bad', ' ', ' cab'"

@@ -9,33 +9,39 @@ automaton of its text (right-linear rules, one parse a text), and then lifted to
 characters and writes a token at its first character, its state being the characters of that token still owed. That is the
 inverse image of the language under "join the texts", hence exact for any alphabet, tokens that span several terminals and
 several spellings of one text included; a word has as many parses as its text. Where every token is one character, lifting
-changes nothing.
+changes nothing. Of an alphabet of words only those tokens take part whose neighbouring characters can stand so in a text.
 """
 
 import re
 from collections import defaultdict
+from itertools import compress, pairwise
 
 from constraints.automata.exploration import Budget
 from constraints.automata.regex import regex
 from constraints.grammars.grammar import Grammar
-from constraints.grammars.normal_form import MAX_RULES, START, Rules, binarised, transduced
+from constraints.grammars.normal_form import MAX_RULES, START, Rules, adjacent, binarised, transduced
 from seqdiff.errors import ConditionError
 
 
 def read_grammar(text: str, tokens: tuple[str, ...], start: str = "start", budget: int = MAX_RULES) -> Grammar:
     """The grammar of all token sequences whose text is derived from `start`. Raises ConditionError."""
     characters = sorted({c for token in tokens for c in token})
-    rules = _lark_rules(text, start, characters)
-    owed = _owing(tokens)
-    lifted = transduced(binarised(rules), start, "", owed, lambda rest: rest == "", budget, "the grammar over these tokens")
+    rules = binarised(_lark_rules(text, start, characters))
+    neighbours = adjacent(rules)
+    read = set().union(
+        *(symbol for bodies in rules.values() for body in bodies for symbol in body if isinstance(symbol, frozenset))
+    )
+    usable = [read.issuperset(token) and neighbours.issuperset(pairwise(token)) for token in tokens]
+    owed = _owing(tokens, usable)
+    lifted = transduced(rules, start, "", owed, lambda rest: rest == "", budget, "the grammar over these tokens")
     return Grammar.from_rules(lifted, START, len(tokens), budget)
 
 
-def _owing(tokens: tuple[str, ...]):
-    """The transducer from characters to tokens; its state is the rest of the token that was written last."""
+def _owing(tokens: tuple[str, ...], usable: list[bool]):
+    """The transducer from characters to those tokens that are usable; its state is the rest of the token written last."""
     beginning: dict[str, list[int]] = defaultdict(list)
-    for number, token in enumerate(tokens):
-        beginning[token[0]].append(number)
+    for number in compress(range(len(tokens)), usable):
+        beginning[tokens[number][0]].append(number)
 
     def step(rest: str, letters: frozenset) -> dict:
         if rest:

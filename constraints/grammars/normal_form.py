@@ -10,6 +10,7 @@ homomorphism and intersection with a regular set: Bar-Hillel, Perles and Shamir,
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable
+from itertools import product
 from typing import Any
 
 from seqdiff.errors import ConditionError
@@ -42,6 +43,38 @@ def binarised(rules: Rules) -> Rules:
                 head, body = tail, body[1:]
             short[head].add(body)
     return dict(short)
+
+
+def adjacent(rules: Rules) -> set[tuple]:
+    """Pairs of letters that may be neighbours in a word; the rules must be binarised. There are no others.
+
+    (a, b) with a in last(X) and b in first(Y), for a body X Y.
+    """
+    nullable = _least(rules, lambda body, known: all(symbol in known for symbol in body))
+    first, last = _ends(rules, nullable, False), _ends(rules, nullable, True)
+    sides = {(last[body[0]], first[body[1]]) for bodies in rules.values() for body in bodies if len(body) == 2}
+    return {pair for a, b in sides for pair in product(a, b)}
+
+
+def _ends(rules: Rules, nullable: set, last: bool) -> dict[Hashable, frozenset]:
+    """The letters that a symbol's text may begin with, or end with."""
+    users = defaultdict(set)
+    for left, bodies in rules.items():
+        for body in bodies:
+            for symbol in reversed(body) if last else body:
+                users[symbol].add(left)
+                if symbol not in nullable:
+                    break
+    symbols = {symbol for bodies in rules.values() for body in bodies for symbol in body} | set(rules)
+    found = {symbol: symbol if isinstance(symbol, frozenset) else frozenset() for symbol in symbols}
+    agenda = [symbol for symbol in symbols if found[symbol]]
+    while agenda:
+        symbol = agenda.pop()
+        for left in users.get(symbol, ()):
+            if not found[symbol] <= found[left]:
+                found[left] |= found[symbol]
+                agenda.append(left)
+    return found
 
 
 def transduced(
