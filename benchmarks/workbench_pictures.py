@@ -164,7 +164,7 @@ def main() -> None:
                 for theme in given.theme or THEMES:
                     view: Any = {"viewport": {"width": width, "height": LEAST}, "color_scheme": theme}
                     context = browser.new_context(**view)
-                    context.set_default_timeout(PATIENCE)
+                    context.set_default_timeout(5 * PATIENCE)
                     album = Album(context.new_page(), address, given.out, f"{theme}-{width}")
                     pages: list[Callable[[], None]] = [lambda d=domain, a=album: draft_pages(a, d) for domain in DOMAINS]
                     for take in (*pages, lambda a=album: result_pages(a, made), lambda a=album: compared(a)):

@@ -42,7 +42,7 @@ SPOTS_STYLE = """
 PATH = """
 export default function ({ data, parentElement }) {
   const canvas = parentElement.querySelector("canvas");
-  const turn = (canvas.turn ??= { across: 0.6, down: -0.3, size: 1 });
+  const turn = (canvas.turn ??= { across: 0.25, down: -0.25, size: 1 });
   const radius = Math.max(1, ...data.points.map(([x, y, z]) => Math.hypot(x, y, z)));
   function draw() {
     const scale = window.devicePixelRatio || 1, width = canvas.clientWidth, height = canvas.clientHeight;
@@ -143,6 +143,14 @@ def path(
         points: a place for each residue, in ångströms. joined: whether the chain goes on to it from the one before.
         names: (residue from 0, what is written beside it).
     """
-    middle = [sum(point[k] for point in points) / len(points) for k in range(3)]
-    centred = [[round(point[k] - middle[k], 2) for k in range(3)] for point in points]
-    _path()(data={"points": centred, "joined": joined, "kept": kept, "names": names}, key=key)
+    _path()(data={"points": lying(points), "joined": joined, "kept": kept, "names": names}, key=key)
+
+
+def lying(points: list[tuple[float, float, float]]) -> list[list[float]]:
+    """The points about their middle, turned so that they spread most across and least into the depth; no mirror image."""
+    import numpy as np
+
+    centred = np.asarray(points) - np.mean(points, axis=0)
+    axes = np.linalg.svd(centred, full_matrices=True)[2]
+    axes[2] *= np.sign(np.linalg.det(axes)) or 1.0
+    return (centred @ axes.T).round(2).tolist()

@@ -96,7 +96,7 @@ class Runner:
     ):
         self.store, self.folders, self.alive, self.remote = store, folders, alive, remote
         self._runs = ThreadPoolExecutor(workers, "run")
-        self._checking = ThreadPoolExecutor(1, "check")
+        self._checking, self._warming = ThreadPoolExecutor(1, "check"), ThreadPoolExecutor(1, "warm")
         self._checks: dict[str, Future[Check]] = {}
         self._models: dict[str, Any] = {}
         self._progress: dict[str, Progress] = {}
@@ -107,7 +107,7 @@ class Runner:
 
     def warm(self, domain: str, name: str) -> None:
         """Load a model in the background, with all that its domain imports."""
-        self._checking.submit(self._warm, domain, name)
+        self._warming.submit(self._warm, domain, name)
 
     def _warm(self, domain: str, name: str) -> None:
         from domains.registry import get_domain
@@ -273,6 +273,7 @@ class Runner:
         """Wait for all runs, and end the threads."""
         self._runs.shutdown()
         self._checking.shutdown(cancel_futures=True)
+        self._warming.shutdown(cancel_futures=True)
 
     def close(self) -> None:
         """Stop what runs, before its next pass, and end the threads."""
@@ -280,3 +281,4 @@ class Runner:
             progress.stop.set()
         self._runs.shutdown(cancel_futures=True)
         self._checking.shutdown(cancel_futures=True)
+        self._warming.shutdown(cancel_futures=True)

@@ -1,8 +1,9 @@
 """Where things are in the pictures that can be pressed, and the path of a chain."""
 
+import numpy as np
 import pytest
 
-from apps.workbench import pictures
+from apps.workbench import live, pictures
 from apps.workbench.backbone import carbons, joined
 from apps.workbench.parts import opened, parts_of
 from apps.workbench.views.structure import taken
@@ -39,6 +40,18 @@ def test_the_path_of_a_chain_is_that_of_its_file(suffix, tmp_path):
     assert joined(chain) == [False, True, True, False]
     assert [carbon.number for carbon in carbons(path, "L")] == ["1"]
     assert carbons(path, "Z") == []
+
+
+def test_a_chain_lies_across_and_is_no_mirror_image():
+    draw = np.random.default_rng(0)
+    points = draw.normal(size=(30, 3)) * (1, 2, 9) + 50
+    found = np.array(live.lying(list(map(tuple, points))))
+    spread = found.std(axis=0)
+    assert spread[0] > spread[1] > spread[2]
+    between = [np.linalg.norm(p[:, None] - p[None], axis=-1) for p in (points, found)]
+    assert np.allclose(*between, atol=0.05)
+    volume = [np.linalg.det(p[[1, 2, 3]] - p[0]) for p in (points, found)]
+    assert np.isclose(*volume, rtol=0.05)
 
 
 def test_what_is_taken_is_marked():

@@ -16,7 +16,8 @@ NUMBER = r"-?\d+[A-Za-z]?"
 RANGES = re.compile(rf"({NUMBER})(?:-({NUMBER}))?")
 
 
-def show(draft: Draft) -> None:
+def show(draft: Draft) -> tuple[list[Carbon], str] | None:
+    """A chain of a file and what is taken of it, None where there is none; its places for `view`."""
     given = st.file_uploader(
         "Take a chain or a motif from a file (.pdb, .cif, .fasta)",
         ["pdb", "ent", "cif", "mmcif", "fasta", "fa"],
@@ -24,7 +25,7 @@ def show(draft: Draft) -> None:
         max_upload_size=UPLOAD_MB,
     )
     if given is None:
-        return
+        return None
     from domains.protein.contig import resolve
     from seqdiff.errors import SeqdiffError
 
@@ -32,7 +33,7 @@ def show(draft: Draft) -> None:
         residues, at = _read(given.getvalue(), Path(given.name).suffix.lower())
     except SeqdiffError as error:
         session.trouble("This file could not be read.", str(error))
-        return
+        return None
     chains = list(dict.fromkeys(residue.author[0] for residue in residues))
     counts = {c: sum(r.author[0] == c for r in residues) for c in chains}
     chain = str(
@@ -52,11 +53,11 @@ def show(draft: Draft) -> None:
         made = resolve(contig, residues)
     except SeqdiffError as error:
         session.trouble("This range cannot be taken.", str(error))
-        return
-    _view(at[chain], motif)
+        return None
     if st.button("Use it as the template", key="use-file", type="primary"):
         session.put(replace(draft, parts=parts_of(made.template)))
         st.rerun()
+    return at[chain], motif
 
 
 @st.cache_data(show_spinner=False, max_entries=16)
@@ -71,7 +72,7 @@ def _read(content: bytes, suffix: str) -> tuple[list, dict[str, list[Carbon]]]:
         return residues, {chain: carbons(path, chain) for chain in {residue.author[0] for residue in residues}}
 
 
-def _view(chain: list[Carbon], motif: str) -> None:
+def view(chain: list[Carbon], motif: str) -> None:
     """The path of the chain's α carbons, what is taken in blue."""
     if len(chain) < 2:
         return

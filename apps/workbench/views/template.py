@@ -42,14 +42,15 @@ def show(services: Services) -> None:
         if draft.task:
             _fragments(draft)
         else:
-            if draft.domain == "protein":
-                structure.show(draft)
             _text(draft)
             if draft.domain == "text":
                 _fact(services, draft)
         _style(services, draft)
+        taken = structure.show(draft) if draft.domain == "protein" else None
     with right:
         _picture(draft)
+        if taken is not None:
+            structure.view(*taken)
     if not draft.task and draft.parts:
         positions.show(draft)
     st.divider()
