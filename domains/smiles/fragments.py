@@ -81,6 +81,11 @@ def read_here(text: str) -> list[tuple[str, list[int], int]]:
     if first - 1 > MAX_POINTS:
         raise TemplateError(f"fragments: expected at most {MAX_POINTS} attachment points, got {first - 1}")
     without = [smiles for smiles, labels, _ in out if not labels]
+    if len(out) > 1 and len(without) == len(out):
+        raise TemplateError(
+            f"fragments: expected one molecule, or attachment points as in [*:1]C, got {len(out)} molecules without any; "
+            "leave counter-ions and solvents out"
+        )
     if without and len(out) > 1:
         raise TemplateError(
             f"fragments: {without[0]} has no attachment point; mark where it is to be bonded, as in [*:1]C, "

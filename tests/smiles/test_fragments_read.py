@@ -97,6 +97,7 @@ REFUSED = {
     "C[*+]": "has a charge",
     "C:*": "aromatic or unknown bond",
     "C*.[Na+].[Cl-]": "[Na+] has no attachment point",
+    "Cl.N=C(N)NCCN": "expected one molecule, or attachment points as in [*:1]C, got 2 molecules without any; leave",
     "C*.N": "leave counter-ions and solvents out",
     "[C,N]C*": "[C,N] is a pattern",
     "[#6]C*": "aliphatic or aromatic",
