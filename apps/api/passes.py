@@ -66,6 +66,13 @@ class Lane:
         self.computed += time.thread_time() - self._since
         self.turns.give(self._turn)
 
+    def use(self, what: Any) -> None:
+        """Go on in turns in which nobody else uses this; None is nothing."""
+        if what is not None:
+            self.give_turn()
+            self.uses = what
+            self.take_turn()
+
     def wait(self, event: threading.Event) -> None:
         """Wait for an event, and then for a turn to go on. Raises Stopped."""
         self.give_turn()

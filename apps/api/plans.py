@@ -27,14 +27,15 @@ class Plans:
         key = key_of(spec)
         while True:
             with self._lock:
-                if (found := self._kept(key)) is not None:
-                    lane.uses = found.ways
-                    return replace(found, spec=spec, checkpoint=checkpoint)
-                other = self._making.get(key)
-                if other is None:
+                found, other = self._kept(key), self._making.get(key)
+                if found is None and other is None:
                     mine = self._making[key] = threading.Event()
                     break
-            lane.wait(other)
+            if found is not None:
+                lane.use(scratch_of(found))
+                return replace(found, spec=spec, checkpoint=checkpoint)
+            if other is not None:
+                lane.wait(other)
         try:
             task = prepare(spec, checkpoint)
             with self._lock:
@@ -45,7 +46,7 @@ class Plans:
             with self._lock:
                 del self._making[key]
             mine.set()
-        lane.uses = task.ways
+        lane.use(scratch_of(task))
         return task
 
     def known(self, spec: DesignSpec) -> Task | None:
@@ -57,6 +58,11 @@ class Plans:
         if key in self._tasks:
             self._tasks.move_to_end(key)
         return self._tasks.get(key)
+
+
+def scratch_of(task: Task) -> object | None:
+    """What requests of one task must not use at a time: what is compiled keeps room for its own sums. None for nothing."""
+    return task.ways if task.guide or task.gradients or any(way.plan is not None for way in task.ways) else None
 
 
 def key_of(spec: DesignSpec) -> tuple:

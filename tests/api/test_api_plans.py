@@ -114,6 +114,16 @@ def test_who_waits_for_another_can_be_cancelled_and_goes_on_if_that_one_fails(mo
     assert len(seen) == 2 and kept.known(bad) is None, "what cannot be met is not kept"
 
 
+def test_what_is_compiled_is_used_by_one_at_a_time(model, made):
+    kept, one, other, plain = Plans(), lane(), lane(), lane()
+    task = kept.ready(SPEC, model, one)
+    assert task.plan is not None and one.uses is task.ways
+    again = kept.ready(replace(SPEC, seed=1), model, other)
+    assert again.plan is task.plan and other.uses is one.uses and again.spec.seed == 1
+    kept.ready(replace(SPEC, constraint=None), model, plain)
+    assert plain.uses is None, "there is nothing that two could spoil"
+
+
 def test_the_last_used_ones_are_kept(model, made):
     kept = Plans(most=2)
     a, b, c = (replace(SPEC, constraint=f"count([O], 1..{k})") for k in (2, 3, 4))
