@@ -28,6 +28,7 @@ from seqdiff.samplers.embedded import grid
 
 STEPS = (8, 16, 32)
 POINTS = 75
+TICKS = (0.02, 0.05, 0.1, 0.2)
 HOLDS = {"tie(X, Y)": lambda x: x[0] == x[1], "count([A], 1)": lambda x: x.count(0) == 1}
 LAWS = {"independent": PAIR, "linked": LINKED}
 
@@ -71,12 +72,11 @@ def plotted(rows: list[dict], path: Path) -> None:
                 style = {"constrained": "o-", "halfway": "s--", "last draw alone": "x:"}[row["x0_hat"]]
                 colour = "C0" if row["law"] == "independent" else "C1"
                 axis.loglog(row["T"], row["distance"], style, color=colour, label=f"{row['law']}, {row['x0_hat']}")
-        axis.set(title=text, xlabel="steps T", xticks=STEPS, xticklabels=STEPS)
+        axis.set(title=text, xlabel="steps T", xticks=STEPS, xticklabels=STEPS, yticks=TICKS, yticklabels=TICKS)
         axis.minorticks_off()
     axes[0].set_ylabel("total variation to p(x0 | C)")
-    axes[1].legend(fontsize=7)
-    figure.tight_layout()
-    figure.savefig(path, dpi=110)
+    axes[1].legend(fontsize=7, loc="center left", bbox_to_anchor=(1.02, 0.5))
+    figure.savefig(path, dpi=110, bbox_inches="tight")
 
 
 def main() -> None:
