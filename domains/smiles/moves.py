@@ -8,6 +8,9 @@
     cross       what hangs on the rest by one bond becomes what hangs on the rest of another molecule by one, with such a gap
     ring        a ring is closed between two atoms, or one is opened; there is no gap
 
+A tweak, a renoise or a ring of half of the molecules starts from aromatic rings written with double bonds: benzene less an atom
+is then cyclopentadiene, and not something that cannot be read.
+
 What the user pinned is never cut: neither its atoms nor the bonds between them.
 """
 
@@ -28,6 +31,7 @@ LIMITS = {
     "draws": (1, 100),
     "every": (1, 32),
     "fragment": (0, 1),
+    "kekule": (0, 1),
     "cut": (0, 200),
     "slack": (0, 100),
     "junction": (0, 20),
@@ -52,6 +56,7 @@ class Moves:
         every: gaps are sized so that the rows of a generation differ in length by multiples of it, where that can be: more of
             them go through the network together.
         fragment: share of cuts through single bonds outside rings alone.
+        kekule: share of small changes (tweak, renoise, ring) for which aromatic rings are written with double bonds.
         cut: tokens that a redesign takes out at most; how many is uniform from 0.
         slack: its gap has up to so many tokens more or fewer.
         junction: a graft's gap has 0 to so many tokens.
@@ -64,9 +69,10 @@ class Moves:
 
     batch: int = 20
     pool: int = 6
-    draws: int = 4
+    draws: int = 3
     every: int = 3
     fragment: float = 0.8
+    kekule: float = 0.5
     cut: int = 8
     slack: int = 3
     junction: int = 0
@@ -120,13 +126,14 @@ class Templates:
 
     def redesign(self, parent: Entry, donor: Entry, rng: np.random.Generator) -> Remasked | None:
         removed, single = int(rng.integers(self.moves.cut + 1)), bool(rng.random() < self.moves.fragment)
-        return self._regap("redesign", parent, removed, self.moves.slack, single, rng)
+        piece = pieces_of(parent.written, parent.pins, rng)
+        return self._regap("redesign", parent, piece, removed, self.moves.slack, single, rng)
 
     def tweak(self, parent: Entry, donor: Entry, rng: np.random.Generator) -> Remasked | None:
-        return self._regap("tweak", parent, int(rng.integers(3)), 1, False, rng)
+        return self._regap("tweak", parent, self._small(parent, rng), int(rng.integers(3)), 1, False, rng)
 
     def renoise(self, parent: Entry, donor: Entry, rng: np.random.Generator) -> Remasked | None:
-        piece = pieces_of(parent.written, parent.pins, rng)
+        piece = self._small(parent, rng)
         free = [k for k, token in enumerate(piece.tokens) if kind_of(token) in ("atom", "bond") and k not in piece.pins]
         if not free:
             return None
@@ -146,7 +153,7 @@ class Templates:
         return self._joined("cross", (piece, piece.hanging(), parent), (given, given.hanging(), donor), rng)
 
     def ring(self, parent: Entry, donor: Entry, rng: np.random.Generator) -> Remasked | None:
-        piece = pieces_of(parent.written, parent.pins, rng)
+        piece = self._small(parent, rng)
         rings = piece.rings()
         if rings and rng.random() < 0.5:
             ends = rings[int(rng.integers(len(rings)))]
@@ -156,11 +163,14 @@ class Templates:
             return None
         return self._edited("ring", piece, [((k, k), [("1", 1)]) for k in (piece.after(atom) for atom in pair)], (parent,))
 
+    def _small(self, parent: Entry, rng: np.random.Generator) -> Piece:
+        """As a small change wants it written: with aromatic rings as such or not, for each leads to what the other cannot."""
+        return pieces_of(parent.written, parent.pins, rng, kekule=bool(rng.random() < self.moves.kekule))
+
     def _regap(
-        self, how: str, parent: Entry, removed: int, slack: int, single: bool, rng: np.random.Generator
+        self, how: str, parent: Entry, piece: Piece, removed: int, slack: int, single: bool, rng: np.random.Generator
     ) -> Remasked | None:
         """A span of about `removed` tokens taken out, a gap of as many, `slack` more or fewer, put in."""
-        piece = pieces_of(parent.written, parent.pins, rng)
         spans = piece.spans(single)
         nearest = min((abs(j - i - removed) for i, j in spans), default=0)
         span = _any([(i, j) for i, j in spans if abs(j - i - removed) == nearest], rng)

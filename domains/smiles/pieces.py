@@ -138,11 +138,19 @@ class Piece:
         return any(molecule.GetBondBetweenAtoms(image[a], new) is not None for a in pinned - free)
 
 
-def pieces_of(smiles: str, pins: Sequence[int], rng: np.random.Generator) -> Piece:
-    """A molecule written from one of its atoms. pins: the user's pinned atoms, numbered as in `smiles`."""
+def pieces_of(smiles: str, pins: Sequence[int], rng: np.random.Generator, kekule: bool = False) -> Piece:
+    """A molecule written from one of its atoms.
+
+    Args:
+        pins: the user's pinned atoms, numbered as in `smiles`.
+        kekule: aromatic rings with single and double bonds, so that an atom more or less leaves something that can be read.
+    """
     from rdkit import Chem
 
     molecule = _read(smiles)
+    if kekule:
+        molecule = Chem.Mol(molecule)
+        Chem.Kekulize(molecule, clearAromaticFlags=True)
     root = int(rng.integers(molecule.GetNumAtoms()))
     tokens = tokenize(Chem.MolToSmiles(molecule, rootedAtAtom=root))
     order = list(molecule.GetPropsAsDict(includePrivate=True, includeComputed=True)["_smilesAtomOutputOrder"])

@@ -59,13 +59,15 @@ class Redesign:
         moves = self.moves
         population = archive.population(moves.population)
         n = -(-moves.batch * moves.pool // moves.draws)
-        parents, donors = choose(population, n, rng), choose(population, n, rng)
         kinds = rng.choice(list(MOVES), n, p=shares(archive, list(MOVES))).tolist()
+        pairs = list(zip(*(choose(population, n * moves.draws, rng) for _ in range(2)), strict=True))
         make = Templates(moves, self._labels, int(rng.integers(moves.every))).make
         templates = []
-        for asked in zip(kinds, parents, donors, strict=True):
-            for _ in range(moves.draws):  # of a template with gaps as many draws, or as many templates without
-                made = make(*asked, rng)
+        for k, how in enumerate(kinds):
+            for parent, donor in pairs[
+                k * moves.draws : (k + 1) * moves.draws
+            ]:  # of a template with gaps as many draws, or as many templates without
+                made = make(how, parent, donor, rng)
                 if made is not None and self._fits(made):
                     templates.append(made)
                     if None in made.tokens:
