@@ -10,6 +10,7 @@ al. 2010).
 Shapes: n seen, m new, D bits.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from statistics import NormalDist
@@ -20,6 +21,7 @@ from domains.campaign.archive import Archive
 
 BITS = 4096
 NOISE = 0.03  # σ²
+TWINS = 5
 BEST, LATEST = 200, 200  # what is learned from: so many of the best entries, and of the latest
 BETA = (0.1, 3.0)  # β is drawn anew each time, its logarithm uniform between these
 
@@ -43,19 +45,19 @@ class Surrogate:
         return half[:, 1:].T @ half[:, 0], np.sqrt(np.maximum(variance, 0))
 
     def choose(self, archive: Archive, texts: Sequence[str], n: int, rng: np.random.Generator) -> list[int]:
-        """The n of the largest μ + β √v, the largest first; last of all what features do not tell from something known.
+        """The n of the largest μ + β √v, the largest first; but last what features do not tell from TWINS or more others.
 
-        Otherwise much would be spent on twins of the best, such as its stereoisomers where features see no stereo.
+        A few twins are asked for, since the goal may see what features do not, such as stereo; but not all of the best's.
         """
         low, high = np.log(BETA)
         beta = float(np.exp(rng.uniform(low, high)))
         mean, deviation = self.guess(archive, texts)
-        known = {self._bits(entry.text).tobytes() for entry in archive.entries}
+        known = Counter(self._bits(entry.text).tobytes() for entry in archive.entries)
         fresh, twins = [], []
         for i in np.argsort(-(mean + beta * deviation), kind="stable").tolist():
             key = self._bits(texts[i]).tobytes()
-            (twins if key in known else fresh).append(i)
-            known.add(key)
+            (twins if known[key] >= TWINS else fresh).append(i)
+            known[key] += 1
         return [*fresh, *twins][:n]
 
     def _rows(self, texts: Sequence[str]) -> np.ndarray:
