@@ -174,13 +174,13 @@ def template(parts: tuple[Part, ...], at: list[Spot] | None = None) -> str | Non
         there = [*range(place + 1, place + 1 + sum(1 for _ in ATOMS.finditer(part.text)))]
         place += len(there)
         if part.designed:  # what stood there is not drawn, and counts: it can be kept again
-            gaps.append(part.span)
+            gaps.append(part.span.replace("–", "-"))  # the letters of the drawing have no dash
             text += f"[*:{len(gaps)}]"
         else:
             positions += there
             text += part.text
     found: list[Spot] = []
-    drawn = molecule(text, {k + 1: f"{span} new" for k, span in enumerate(gaps)}, found, positions=positions)
+    drawn = molecule(text, dict(enumerate(gaps, 1)), found, positions=positions)
     if at is not None:
         at += found
     return drawn
@@ -224,7 +224,7 @@ def molecule(
     options = canvas.drawOptions()
     options.clearBackground = False
     options.setHighlightColour(PINNED)
-    options.fixedBondLength = 30
+    options.fixedBondLength = 38
     options.annotationFontScale = 0.6
     options.highlightRadius = 0.32
     options.highlightBondWidthMultiplier = 11

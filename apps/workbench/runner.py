@@ -112,7 +112,8 @@ class Runner:
     def _warm(self, domain: str, name: str) -> None:
         from domains.registry import get_domain
 
-        get_domain(domain)
+        with self._load:  # a check loads its model before it uses the domain: it waits for these imports
+            get_domain(domain)
         self.checkpoint(name)
 
     def checkpoint(self, name: str) -> Any:

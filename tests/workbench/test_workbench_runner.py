@@ -9,6 +9,7 @@ from workbench_pages import PATIENCE, ended
 from apps.workbench import runner as running
 from apps.workbench.runner import Runner
 from apps.workbench.store import Store
+from apps.workbench.views.run import pace
 from domains.design import DesignSpec, design
 from domains.registry import bundled_models
 
@@ -168,3 +169,7 @@ def test_rate_and_time_left():
     assert progress.rate == pytest.approx(2, rel=0.05)
     assert progress.left == pytest.approx(3, rel=0.05)
     assert running.Progress(10).left is None
+    half = running.Progress(10, done=4, filled={4: 0.5, 5: 0.25}, begun=time.monotonic() - 2)
+    assert half.rate == pytest.approx(2.375, rel=0.05)
+    assert pace(2.0) == "2.0 a second"
+    assert pace(0.1) == "6.0 a minute"

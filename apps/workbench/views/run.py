@@ -105,8 +105,13 @@ def _numbers(services: Services, run: str, progress: Progress) -> None:
     else:
         words = f"{progress.done} of {progress.total} designs"
         if progress.rate:
-            words += f" · {progress.rate:.1f} a second · about {duration(progress.left or 0)} left"
+            words += f" · {pace(progress.rate)} · about {duration(progress.left or 0)} left"
     st.progress(min(1.0, (progress.done + progress.part) / max(1, progress.total)), words)
+
+
+def pace(rate: float) -> str:
+    """Designs a second, or where they are slow a minute."""
+    return f"{rate:.1f} a second" if rate >= 0.5 else f"{60 * rate:.1f} a minute"
 
 
 def duration(seconds: float) -> str:

@@ -184,7 +184,7 @@ def _picture(draft: Draft) -> None:
         words = "Blue: stays. Press an atom to put an attachment point there."
     else:
         drawn, width = pictures.template(draft.parts, at) if draft.parts else None, 520
-        words = "Blue: stays. “new” marks a gap with the number of its tokens."
+        words = "Blue: stays. Plain numbers, such as 4-9, stand for so many new tokens."
     if drawn is None:
         if draft.template:
             st.caption("There is no picture: this cannot be read as a SMILES yet. The next page says what is wrong.")
