@@ -16,7 +16,7 @@ from domains.text.parsing.measure import measure
 from domains.text.parsing.network import NetworkConfig
 from domains.text.parsing.parser import Parser, Tree, best_tree
 from domains.text.parsing.reading import read, sentences
-from seqdiff.errors import CheckpointError, ConfigError
+from seqdiff.errors import CheckpointError, ConfigError, TrainingError
 from seqdiff.training.config import OptimizerConfig
 
 MASC = "# doc one\nThe_DT dog_NN runs_VBZ ._. \nA_DT cat_NN watches_VBZ the_DT dogs_NNS ._. \n"
@@ -78,6 +78,8 @@ def test_it_learns_and_goes_on_where_it_was_killed(tmp_path, monkeypatch):
     whole, figures = training.train(corpus, tmp_path / "whole", 60, report=lambda line: None)
     for name, weight in whole.network.state_dict().items():
         assert torch.equal(weight, broken.network.state_dict()[name]), name
+    with pytest.raises(TrainingError, match="belongs to a run of another treebank or seed"):
+        training.train(corpus[::-1], tmp_path / "whole", 60)
     assert figures["sentences"] == 12 and figures["words"] == 56
     measured = measure(whole, TREEBANK)
     assert measured["words"] == 14 and [measured[key] for key in ("upos", "tags", "uas", "las")] == [1, 1, 1, 1]

@@ -9,7 +9,7 @@ import json
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import cast
 
@@ -22,6 +22,7 @@ from domains.text.parsing.corpus import Sentence, read_conllu
 from domains.text.parsing.measure import measure
 from domains.text.parsing.network import Network, NetworkConfig, known_forms
 from domains.text.parsing.parser import Parser
+from seqdiff.errors import TrainingError
 from seqdiff.times import UniformTimes
 from seqdiff.training.config import OptimizerConfig
 from seqdiff.training.loop import rate_factor
@@ -53,7 +54,7 @@ def batches(lengths: np.ndarray, seed: int, epoch: int) -> list[np.ndarray]:
     return [found[i] for i in generator.permutation(len(found))]
 
 
-def loss_of(parser: Parser, network: Network, words: Tensor, gold: dict[str, Tensor], generator: torch.Generator) -> Tensor:
+def loss_of(network: Network, words: Tensor, gold: dict[str, Tensor], generator: torch.Generator) -> Tensor:
     """−log p of tags, heads, and relations to the true heads, a word."""
     scores = network(words, generator)
     logits = {
@@ -66,7 +67,10 @@ def loss_of(parser: Parser, network: Network, words: Tensor, gold: dict[str, Ten
 
 
 def train(sentences: Sequence[Sentence], out: Path, steps: int, seed: int = 0, report=print) -> tuple[Parser, dict]:
-    """Train, or go on training, in the folder `out`; returns the parser with averaged weights, and figures of the run."""
+    """Train, or go on training, in the folder `out`; returns the parser with averaged weights, and figures of the run.
+
+    Raises TrainingError for a folder that holds a run of another treebank or seed.
+    """
     out.mkdir(parents=True, exist_ok=True)
     parser = untrained(sentences, seed)
     network, ema = parser.network.train(), Ema(parser.network, OPTIMIZER.ema)
@@ -74,9 +78,12 @@ def train(sentences: Sequence[Sentence], out: Path, steps: int, seed: int = 0, r
     words = [parser.encode(s.words) for s in sentences]
     gold = [parser.classes(s) for s in sentences]
     lengths = np.array([len(s.words) for s in sentences])
-    progress = {"step": 0, "seconds": 0.0}
+    identity = hashlib.sha256(json.dumps([seed, [asdict(s) for s in sentences]]).encode()).hexdigest()
+    progress = {"step": 0, "seconds": 0.0, "identity": identity}
     if state.exists():
         progress = load_state(state, network, ema, optimizers, UniformTimes(), "cpu")
+        if progress["identity"] != identity:
+            raise TrainingError(f"{state} belongs to a run of another treebank or seed; choose another folder")
     epoch, epoch_number = batches(lengths, seed, 0), 0
     autocast = torch.autocast("cpu", torch.bfloat16) if torch.backends.mkldnn.is_available() else nullcontext()
     mean = 0.0
@@ -90,7 +97,7 @@ def train(sentences: Sequence[Sentence], out: Path, steps: int, seed: int = 0, r
         y = {key: torch.stack([gold[i][key] for i in rows]) for key in gold[0]}
         set_rate(optimizers, rate_factor(step, steps, WARMUP, 0.2))
         with autocast:
-            loss = loss_of(parser, network, x, y, torch.Generator().manual_seed((seed << 32) + step))
+            loss = loss_of(network, x, y, torch.Generator().manual_seed((seed << 32) + step))
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), OPTIMIZER.clip)
         for optimizer in optimizers:
@@ -98,7 +105,7 @@ def train(sentences: Sequence[Sentence], out: Path, steps: int, seed: int = 0, r
             optimizer.zero_grad(set_to_none=True)
         ema.update(network, step)
         mean += (loss.item() - mean) / min(100, step + 1)
-        progress = {"step": step + 1, "seconds": progress["seconds"] + time.perf_counter() - started}
+        progress |= {"step": step + 1, "seconds": progress["seconds"] + time.perf_counter() - started}
         if (step + 1) % EVERY == 0 or step + 1 == steps:
             save_state(state, network, ema, optimizers, UniformTimes(), progress)
             report(f"step {step + 1}: loss {mean:.3f}, {progress['seconds']:.0f} s")
