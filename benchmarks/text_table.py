@@ -48,11 +48,12 @@ def table(cells: Sequence[dict], published: dict[str, float]) -> str:
         values = [cell.get(name) if not (free and name in ("passes", "seconds")) else None for name in shown]
         figures = ["–" if value is None else COLUMNS[name][1](value) for name, value in zip(shown, values, strict=True)]
         lines.append([who, *figures, str(cell.get("asked", cell.get("fields")))])
+    of: dict[str, dict[str, float]] = {}
     for name, value in published.items():
         system, _, figure = name.partition(" ")
-        column = {"": "success", "BLEU-4": "bleu", "ROUGE-L": "rouge_l"}[figure]
-        filled = [COLUMNS[c][1](value) if c == column else "" for c in shown]
-        lines.append([f"{system}, published", *filled, ""])
+        of.setdefault(system, {})[{"": "success", "BLEU-4": "bleu", "ROUGE-L": "rouge_l"}[figure]] = value
+    for system, values in of.items():
+        lines.append([f"{system}, published", *(COLUMNS[c][1](values[c]) if c in values else "" for c in shown), ""])
     lines.insert(1, ["---"] * len(lines[0]))
     return "\n".join("|" + "".join(f" {value} |" if value else " |" for value in line) for line in lines)
 
