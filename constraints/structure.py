@@ -3,7 +3,7 @@
 Shapes: R rows, L length, V vocabulary.
 """
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from torch import Tensor
 
@@ -30,3 +30,10 @@ class Structure(Protocol):
         Where Z = 0 the tokens are arbitrary.
         """
         ...
+
+
+def possible(structure: Any, index: Tensor, table: Tensor, region: Tensor | None) -> Tensor:
+    """Which rows can be filled, (R,) bool, with the sets of tokens index (R, L) of table (K, V) bool."""
+    if hasattr(structure, "possible_among"):
+        return structure.possible_among(index, table, region)
+    return structure.log_mass(table[index].double() / table.shape[-1], region).isfinite()

@@ -5,6 +5,7 @@ Shapes: B rows, L length, K distinct sets, V vocabulary, R queried rows, P queri
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -49,3 +50,36 @@ class TokenSets(Unconditional):
             return self.log_allowed[0]
         index = self.index if rows is None else self.index[rows]
         return self.log_allowed[index if positions is None else index.gather(1, positions)]
+
+
+class Numbered:
+    """Sets of tokens (V,) bool by number, each once; the first is "any token".
+
+    Alphabets of words have thousands of tokens, rows a few different sets: what is done to sets is done once for each.
+    """
+
+    def __init__(self, vocabulary: int):
+        self.sets: list[np.ndarray] = []
+        self._number: dict[bytes, int] = {}
+        self._met: dict[tuple[int, int], int] = {}
+        self.number(np.ones(vocabulary, bool))
+
+    def number(self, tokens: np.ndarray) -> int:
+        key = np.packbits(tokens).tobytes()
+        if key not in self._number:
+            self._number[key] = len(self.sets)
+            self.sets.append(tokens)
+        return self._number[key]
+
+    def meet(self, a: int, b: int) -> int:
+        """The number of what two sets have in common."""
+        if (a, b) not in self._met:
+            self._met[a, b] = self.number(self.sets[a] & self.sets[b])
+        return self._met[a, b]
+
+
+def distinct(allowed: Tensor) -> tuple[Tensor, Tensor]:
+    """What rows may hold, (n, L, V) bool, as (index (n, L), table (K, V)), "any token" first."""
+    numbered = Numbered(allowed.shape[-1])
+    index = [numbered.number(tokens) for tokens in allowed.reshape(-1, allowed.shape[-1]).numpy()]
+    return torch.tensor(index).reshape(allowed.shape[:2]), torch.as_tensor(np.stack(numbered.sets))

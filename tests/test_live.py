@@ -16,8 +16,8 @@ from constraints.automata.live import Live
 from constraints.automata.whole import Whole
 from constraints.compilation.compile import compile
 from constraints.compilation.layout import Layout
-from constraints.compilation.sets import distinct
 from constraints.language.notation import parse
+from constraints.token_sets import distinct
 from seqdiff.alphabet import Alphabet
 from tests.test_chain import enumerated, motif_automaton, random_automaton, random_p, ring_automaton, uniform_noise
 

@@ -5,12 +5,15 @@ import pytest
 import torch
 
 from constraints.automata.chain import Chain
+from constraints.automata.exploration import at_most
 from constraints.automata.regular import window_count
+from constraints.compilation import feasibility
 from constraints.compilation.compile import compile
+from constraints.compilation.feasibility import explain
 from constraints.compilation.layout import Layout
-from constraints.compilation.sets import Numbered, distinct
 from constraints.condition import places
 from constraints.language.notation import parse
+from constraints.token_sets import Numbered, distinct
 from seqdiff.alphabet import Alphabet
 from seqdiff.errors import ConditionError
 from seqdiff.samplers.state import Query, State
@@ -77,3 +80,49 @@ def test_a_rare_token_in_a_wide_window_needs_few_states():
         assert window_count(2, {1}, 20, 0, 1).accepts(word)
     for word in ((1,) + (0,) * 18 + (1,), (1, 1) + (0,) * 18):
         assert not window_count(2, {1}, 20, 0, 1).accepts(word)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'tie(A, B, map={"A": "U", "C": "G", "G": "C", "U": "A"}, reverse)',
+        "tie(A, B) & within(A, contains(A-C)) & avoid(G-G-U)",
+        "tie(all, all, reverse)",
+    ],
+)
+def test_what_can_be_filled_under_ties_is_told_by_sets_as_by_tokens(text):
+    rna, r = Alphabet("rna", tuple("ACGU")), np.random.default_rng(2)
+    layouts = [Layout(8, {"A": (0, 3), "B": (4, 7)})] * 60 + [Layout(8, {"A": (0, 3), "B": (5, 8)})] * 60
+    compiled = compile(parse(text.replace("avoid(G-G-U)", "within(A, avoid(G-G-U))")), rna, layouts)
+    sets = torch.as_tensor(r.random((120, 8, 4)) < 0.45)
+    structure = compiled.structure
+    structure = structure.rows(torch.arange(120)) if hasattr(structure, "rows") else structure
+    found = structure.possible_among(*distinct(sets), compiled.region)
+    assert torch.equal(found, structure.log_mass(sets.double(), compiled.region).isfinite())
+    assert 0 < int(found.sum()) < 120
+    if "tie(all" not in text:
+        assert len(structure.structures) == 2 and len(structure.structures[0].maps) == (2 if "map" in text else 1)
+
+
+def test_a_request_has_so_many_seconds_for_all_it_constructs():
+    refused = pytest.raises(ConditionError, match="a window of 13 positions needs more than the 0 seconds that a request has")
+    with refused, at_most(0.0), at_most(60.0):
+        window_count(3, {1}, 13, 3, 9)
+    assert not window_count(3, {1}, 4, 1, 2).is_empty, "outside there is no limit but its own"
+
+
+def test_a_conflict_that_could_not_be_looked_at_is_not_said_to_be_the_least(monkeypatch):
+    asked = parse("contains(A-B) & ban([A]) & runs([^], 2)")
+    least = explain(asked, ABCD, [Layout(6)])
+    assert least.conflict == ("contains(A-B)", "ban([A])") and "the others can hold together" in str(least)
+    usual = feasibility.compile
+
+    def slow(expression, *more):
+        if "contains" in str(expression) and "runs" not in str(expression):
+            raise ConditionError("takes too long")
+        return usual(expression, *more)
+
+    monkeypatch.setattr(feasibility, "compile", slow)
+    unsure = explain(asked, ABCD, [Layout(6)])
+    assert unsure.position is None or unsure.position >= 0
+    assert {"contains(A-B)", "ban([A])"} <= set(unsure.conflict) and "Fewer of them may be to blame" in str(unsure)

@@ -77,10 +77,10 @@ def test_draws_follow_the_law_and_independent_draws_do_not(name, inner):
     ok, why = distribution_test(tokens, rows, law)
     assert ok, why
     # One half from the inner structure's law of that half alone, copied over: the second half's p is ignored.
-    plain, _ = Tied(tied.inner, torch.arange(6), torch.arange(vocabulary).expand(6, -1), OUTSIDE).draw(
-        many, noise(DRAWS, 6), tied._regions(many, None)
-    )
-    copied = tied.image[torch.arange(6), plain[:, tied.leader]].clamp(min=0)
+    plain, _ = Tied(
+        tied.inner, torch.arange(6), torch.arange(vocabulary)[None], torch.zeros(6, dtype=torch.int64), OUTSIDE
+    ).draw(many, noise(DRAWS, 6), tied._regions(many, None))
+    copied = tied.maps[tied.which, plain[:, tied.leader]].clamp(min=0)
     assert not distribution_test(copied, rows, law)[0]
 
 

@@ -3,8 +3,10 @@
 Shapes: S states, K classes, W words of 64 bits.
 """
 
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,11 +19,14 @@ _BLOCK = 1 << 21  # numbers that the expansion of a block of states may take at 
 
 @dataclass(frozen=True)
 class Budget:
-    """What a construction may use at most; beyond it a ConditionError says what to do. Seconds are its thread's own."""
+    """What a construction may use at most; beyond it a ConditionError says what to do. Seconds are its thread's own.
+
+    Those of a request, which constructs several, are counted together (`at_most`).
+    """
 
     states: int = 50_000
     edges: int = 10_000_000
-    seconds: float = 20.0
+    seconds: float = 5.0
 
     def check(self, what: str, states: int = 0, edges: int = 0, since: float | None = None) -> None:
         """Raises ConditionError if `what` is over budget; `since` is the time.thread_time() of its beginning."""
@@ -31,12 +36,30 @@ class Budget:
             over = f"{self.edges:,} transitions"
         elif since is not None and time.thread_time() - since > self.seconds:
             over = f"{self.seconds:g} seconds"
+        elif time.thread_time() > getattr(_clock, "until", float("inf")):
+            over = f"the {_clock.seconds:g} seconds that a request has"
         else:
             return
         raise ConditionError(
             f"{what} needs more than {over}; narrow or shorten gaps, windows and repetitions, split it over regions, "
             "or raise the budget"
         )
+
+
+_clock = threading.local()
+
+
+@contextmanager
+def at_most(seconds: float) -> Iterator[None]:
+    """What is constructed inside takes so many seconds together, of the thread's own; the outermost of several counts."""
+    if hasattr(_clock, "until"):
+        yield
+        return
+    _clock.until, _clock.seconds = time.thread_time() + seconds, seconds
+    try:
+        yield
+    finally:
+        del _clock.until
 
 
 def explore(
@@ -76,6 +99,7 @@ def refined(block: np.ndarray, delta: np.ndarray, rng: np.random.Generator) -> n
     odd = rng.integers(1 << 62, size=(delta.shape[1], 1), dtype=np.uint64) * 2 + 1
     blocks = 0
     while int(block.max()) + 1 > blocks:
+        Budget().check("making an automaton minimal")
         blocks = int(block.max()) + 1
         name = rng.integers(1 << 63, size=blocks, dtype=np.uint64)
         after = name[block] + (name[block[delta]] @ odd)[:, 0]

@@ -22,10 +22,10 @@ from torch import Tensor
 
 from constraints.automata.automaton import Automaton
 from constraints.automata.chain import Chain
-from constraints.automata.exploration import Budget
+from constraints.automata.exploration import Budget, at_most
 from constraints.compilation.assemble import Asked, Path, Syntax, assemble
 from constraints.compilation.layout import Layout
-from constraints.compilation.sets import Sets, distinct
+from constraints.compilation.sets import Sets
 from constraints.compilation.translate import regions_of
 from constraints.language.check import holds
 from constraints.language.expression import (
@@ -172,7 +172,8 @@ def compile(
         sets.relate(row, link)
     if related:
         regular = ties.renamed(regular, related, layouts[0])
-    structure, region, automaton, classes = assemble(regular, free, related, linked, alphabet, layouts, budget, syntax)
+    with at_most(budget.seconds):
+        structure, region, automaton, classes = assemble(regular, free, related, linked, alphabet, layouts, budget, syntax)
     if automaton is not None and automaton.is_empty:
         sets.nothing()
     index, table = sets.compact()
@@ -190,10 +191,8 @@ def told(structure: Structure, index: Tensor, table: Tensor, region: Tensor, len
         case Chain():
             return structure.among(index, table, region, lengths)
         case Tied(inner=Chain() as inner):
-            length = lengths[0]
-            seen = _Seen()
-            replace(structure, inner=seen).log_mass(table[index[:, :length]].double(), region[:, :length])
-            return replace(structure, inner=inner.among(*distinct(seen.p > 0), seen.region, [length] * len(index)))
+            folded = structure.fold_sets(index[:, : lengths[0]], table, region[:, : lengths[0]])
+            return replace(structure, inner=inner.among(*folded, lengths))
         case Layouts():
             parts = []
             for k, part in enumerate(structure.structures):
@@ -201,20 +200,6 @@ def told(structure: Structure, index: Tensor, table: Tensor, region: Tensor, len
                 parts.append(told(part, index[rows], table, region[rows], [lengths[row] for row in rows.tolist()]))
             return Layouts(tuple(parts), structure.layout)
     return structure
-
-
-class _Seen:
-    """A Structure that only remembers what it was asked."""
-
-    p: Tensor
-    region: Tensor
-
-    def log_mass(self, p: Tensor, region: Tensor | None = None) -> Tensor:
-        self.p, self.region = p, torch.zeros(p.shape[:2], dtype=torch.int64) if region is None else region
-        return torch.zeros(len(p), dtype=torch.float64)
-
-    def draw(self, p: Tensor, u: Tensor, region: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        raise NotImplementedError
 
 
 def _language(schema: JsonSchema) -> Constraint:

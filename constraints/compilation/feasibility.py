@@ -19,13 +19,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from constraints.automata.exploration import Budget
+from constraints.automata.exploration import Budget, at_most
 from constraints.compilation.assemble import Syntax
 from constraints.compilation.compile import Compiled, compile, top_level
 from constraints.compilation.layout import Layout, Span
 from constraints.language.algebra import positions_text
 from constraints.language.expression import And, Constraint, Within
-from constraints.structure import Structure
+from constraints.structure import possible as structure_possible
 from constraints.template import Template
 from seqdiff.alphabet import Alphabet
 from seqdiff.errors import ConditionError
@@ -64,18 +64,12 @@ def _possible(compiled: Compiled, upto: int | None) -> Tensor:
             index[:, upto:] = 0  # any token
         some = compiled.set_table.any(-1)[index].all(-1)
         if compiled.structure is not None and bool(some.any()):
-            rows, index = rows[some], index[some]
-            out[rows] = _structure_possible(compiled.structure, rows, index, compiled.set_table, compiled.region[rows, :L])
+            rows, index, structure = rows[some], index[some], compiled.structure
+            structure = structure.rows(rows) if hasattr(structure, "rows") else structure  # type: ignore[attr-defined]
+            out[rows] = structure_possible(structure, index, compiled.set_table, compiled.region[rows, :L])
         else:
             out[rows] = some
     return out
-
-
-def _structure_possible(structure: Structure, rows: Tensor, index: Tensor, table: Tensor, region: Tensor) -> Tensor:
-    structure = structure.rows(rows) if hasattr(structure, "rows") else structure  # type: ignore[attr-defined]
-    if hasattr(structure, "possible_among"):
-        return structure.possible_among(index, table, region)  # type: ignore[attr-defined]
-    return structure.log_mass(table[index].double() / table.shape[-1], region).isfinite()
 
 
 def require_feasible(
@@ -99,6 +93,17 @@ def explain(
 
     A domain's syntax is named in the conflict if what is asked could hold without it.
     """
+    with at_most((budget or Budget()).seconds):
+        return _explained(expression, alphabet, layouts, budget, syntax)
+
+
+def _explained(
+    expression: Constraint | None,
+    alphabet: Alphabet,
+    layouts: Sequence[Layout],
+    budget: Budget | None,
+    syntax: Syntax | None,
+) -> Infeasible:
     bare = [Layout(layout.length, _named(layout)) for layout in layouts]
     settles = any(layout.tokens is not None for layout in layouts)
     members: list[Constraint | None] = [*_split(expression), *([None] * settles)]  # None: what is settled
@@ -108,21 +113,29 @@ def explain(
         joined = And(parts) if len(parts) > 1 else parts[0] if parts else None
         return compile(joined, alphabet, layouts if None in chosen else bare, budget)
 
+    unknown: list[ConditionError] = []
+
     def possible(chosen: Sequence[Constraint | None]) -> bool:
         try:
             return bool(feasible(compiled(chosen)).any())
-        except ConditionError:  # some of the constraints can be harder to compile than all: as far as is known, possible
+        except (
+            ConditionError
+        ) as error:  # some of the constraints can be harder to compile than all: as far as is known, possible
+            unknown.append(error)
             return True
 
     if possible(members):
-        if syntax is None:
+        if syntax is None and not unknown:
             raise ConditionError("explain: expected constraints that cannot hold together, but they can")
-        texts = [str(part) for part in top_level(expression)] + [SETTLED] * settles + [syntax.name]
-        return Infeasible(_message(texts, None, layouts), texts, None)
+        texts = [str(part) for part in top_level(expression)] + [SETTLED] * settles + ([] if syntax is None else [syntax.name])
+        return Infeasible(_message(texts, None, layouts, not unknown), texts, None)
     conflict = irreducible(members, possible)
-    position = _position(compiled(conflict))
+    try:
+        position = _position(compiled(conflict))
+    except ConditionError:
+        position = None
     texts = [SETTLED if part is None else str(part) for part in conflict]
-    return Infeasible(_message(texts, position, layouts), texts, position)
+    return Infeasible(_message(texts, position, layouts, not unknown), texts, position)
 
 
 def _named(layout: Layout) -> dict:
@@ -175,7 +188,8 @@ def _position(compiled: Compiled) -> int | None:
     return high - 1
 
 
-def _message(texts: list[str], position: int | None, layouts: Sequence[Layout]) -> str:
+def _message(texts: list[str], position: int | None, layouts: Sequence[Layout], least: bool) -> str:
+    """least: whether without any one of the texts the others are known to be possible."""
     lengths = sorted({layout.length for layout in layouts})
     size = f"{lengths[0]}" if len(lengths) == 1 else f"{lengths[0]} to {lengths[-1]}"
     listed = "\n".join(f"  • {text}" for text in texts)
@@ -183,6 +197,11 @@ def _message(texts: list[str], position: int | None, layouts: Sequence[Layout]) 
     if len(texts) == 1:
         return (
             f"no sequence of {size} tokens can meet this, whatever else is asked:\n{listed}{where}\nLoosen it or leave it out."
+        )
+    if not least:
+        return (
+            f"no sequence of {size} tokens can satisfy these together:\n{listed}{where}\n"
+            "Fewer of them may be to blame: some of them alone take too long to look at."
         )
     return (
         f"no sequence of {size} tokens can satisfy these together:\n{listed}{where}\n"

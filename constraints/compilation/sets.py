@@ -16,30 +16,8 @@ from constraints.compilation.translate import token_ids
 from constraints.language.expression import Allow, Ban, Constraint, Length, Pin
 from constraints.language.motif import Tokens
 from constraints.relations import ties
+from constraints.token_sets import Numbered
 from seqdiff.alphabet import Alphabet
-
-
-class Numbered:
-    """Sets of tokens (V,) bool by number, each once; the first is "any token"."""
-
-    def __init__(self, vocabulary: int):
-        self.sets: list[np.ndarray] = []
-        self._number: dict[bytes, int] = {}
-        self._met: dict[tuple[int, int], int] = {}
-        self.number(np.ones(vocabulary, bool))
-
-    def number(self, tokens: np.ndarray) -> int:
-        key = np.packbits(tokens).tobytes()
-        if key not in self._number:
-            self._number[key] = len(self.sets)
-            self.sets.append(tokens)
-        return self._number[key]
-
-    def meet(self, a: int, b: int) -> int:
-        """The number of what two sets have in common."""
-        if (a, b) not in self._met:
-            self._met[a, b] = self.number(self.sets[a] & self.sets[b])
-        return self._met[a, b]
 
 
 class Sets:
@@ -101,10 +79,3 @@ class Sets:
         place = np.zeros(len(self.numbered.sets), np.int64)
         place[order] = np.arange(len(order))
         return torch.as_tensor(place[self.index]), torch.as_tensor(np.stack([self.numbered.sets[k] for k in order]))
-
-
-def distinct(allowed: Tensor) -> tuple[Tensor, Tensor]:
-    """What rows may hold, (n, L, V) bool, as (index (n, L), table (K, V)), "any token" first."""
-    numbered = Numbered(allowed.shape[-1])
-    index = [numbered.number(tokens) for tokens in allowed.reshape(-1, allowed.shape[-1]).numpy()]
-    return torch.tensor(index).reshape(allowed.shape[:2]), torch.as_tensor(np.stack(numbered.sets))

@@ -14,10 +14,12 @@ Shapes: n rows a structure was built for, R rows of a call, L length, V vocabula
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from constraints.structure import Structure
+from constraints.structure import Structure, possible
+from constraints.token_sets import Numbered
 from seqdiff.errors import ConditionError
 
 TokenMap = tuple[int, ...]
@@ -60,31 +62,42 @@ class Tied:
     Attributes:
         inner: reads leaders and untied positions only: at the region `outside` it must accept any token and not move.
         leader: (L,) int64, the first position of each position's group; its own number where it leads or is untied.
-        image: (L, V) int64, the token here where the leader's is v; −1 where the leader's cannot be v.
+        maps: (M, V) int64, the token here where the leader's is v; −1 where the leader's cannot be v.
+        which: (L,) int64, the map of each position.
         outside: a region that inner does not read.
     """
 
     inner: Structure
     leader: Tensor
-    image: Tensor
+    maps: Tensor
+    which: Tensor
     outside: int
 
     @classmethod
     def compile(cls, ties: Iterable[Tie], inner: Structure, length: int, vocabulary: int, outside: int) -> "Tied":
         """Follow the ties from each group's first position. Raises ConditionError for a place or a map that cannot be."""
-        neighbours: list[list[tuple[int, TokenMap]]] = [[] for _ in range(length)]
+        identity = np.arange(vocabulary)
+        neighbours: list[list[tuple[int, np.ndarray]]] = [[] for _ in range(length)]
+        read: dict[TokenMap | None, tuple[np.ndarray, np.ndarray]] = {None: (identity, identity)}
         for tie in ties:
-            forth = tuple(range(vocabulary)) if tie.map is None else tie.map
-            back = _inverse(tie, forth, length, vocabulary)
+            where = f"tie of positions {tie.first} and {tie.second}"
+            if not (0 <= tie.first < length and 0 <= tie.second < length):
+                raise ConditionError(f"{where}: the row has {length} positions, 0 to {length - 1}")
+            if tie.map not in read:
+                read[tie.map] = np.array(tie.map), _inverse(where, tie.map or (), vocabulary)
+            forth, back = read[tie.map]
             neighbours[tie.first].append((tie.second, forth))
             neighbours[tie.second].append((tie.first, back))
-        leader, image = list(range(length)), [tuple(range(vocabulary))] * length
+        leader, image = list(range(length)), [identity] * length
         seen: set[int] = set()
         for start in range(length):
             if start not in seen:
                 seen.add(start)
                 _follow(start, neighbours, leader, image, seen)
-        return cls(inner, torch.tensor(leader), torch.tensor(image), outside)
+        number: dict[bytes, int] = {}
+        which = [number.setdefault(here.tobytes(), len(number)) for here in image]
+        maps = np.array([np.frombuffer(key, identity.dtype) for key in number]).reshape(len(number), vocabulary)
+        return cls(inner, torch.tensor(leader), torch.as_tensor(maps), torch.tensor(which), outside)
 
     def rows(self, index: Tensor) -> "Tied":
         return self
@@ -98,13 +111,36 @@ class Tied:
         """x (R, L) and log Z (R,)."""
         folded, log_scale = self._fold(p)
         tokens, log_mass = self.inner.draw(folded, u, self._regions(p, region))
-        leader, image = self.leader.to(p.device), self.image.to(p.device)
-        place = torch.arange(len(leader), device=p.device)
-        return image[place, tokens[:, leader]].clamp(min=0), log_mass + log_scale
+        leader, maps, which = (x.to(p.device) for x in (self.leader, self.maps, self.which))
+        return maps[which, tokens[:, leader]].clamp(min=0), log_mass + log_scale
+
+    def fold_sets(self, index: Tensor, table: Tensor, region: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """What p' may hold where p holds the sets index (n, L) of table (K, V): the same for inner, and its regions."""
+        numbered, maps, which = Numbered(table.shape[1]), self.maps.numpy(), self.which.tolist()
+        pulled: dict[tuple[int, int], int] = {}  # (set, map) → the tokens of the leader whose image is in the set
+
+        def pull(k: int, m: int) -> int:
+            if (k, m) not in pulled:
+                pulled[k, m] = numbered.number(table.numpy()[k][maps[m]] & (maps[m] >= 0))
+            return pulled[k, m]
+
+        first = numbered.number(np.arange(table.shape[1]) == 0)
+        leader, found = self.leader.tolist(), []
+        for row in index.tolist():
+            sets = [first] * len(row)
+            for j, k in enumerate(row):
+                own = pull(k, which[j])
+                sets[leader[j]] = own if leader[j] == j else numbered.meet(sets[leader[j]], own)
+            found.append(sets)
+        return torch.tensor(found), torch.as_tensor(np.stack(numbered.sets)), self._regions(index, region)
+
+    def possible_among(self, index: Tensor, table: Tensor, region: Tensor | None = None) -> Tensor:
+        """Which rows (R,) can be filled with the sets of tokens index (R, L) of table (K, V) bool."""
+        return possible(self.inner, *self.fold_sets(index, table, region))
 
     def _fold(self, p: Tensor) -> tuple[Tensor, Tensor]:
         """p' (R, L, V) float64 and Σ log scale (R,). The gradient at p_j(v) = 0 is taken as 0, the share of v at j."""
-        leader, image = self.leader.to(p.device), self.image.to(p.device)
+        leader, image = self.leader.to(p.device), self.maps.to(p.device)[self.which.to(p.device)]
         pulled = p.double().gather(-1, image.clamp(min=0).expand(p.shape))
         impossible = (image < 0) | (pulled <= 0)
         log_p = torch.where(impossible, float("-inf"), torch.where(impossible, 1.0, pulled).log())
@@ -119,33 +155,30 @@ class Tied:
     def _regions(self, p: Tensor, region: Tensor | None) -> Tensor:
         leader = self.leader.to(p.device)
         if region is None:
-            region = torch.zeros(p.shape[:2], dtype=torch.int64, device=p.device)
+            region = torch.zeros(p.shape[:2], dtype=torch.int64, device=p.device)  # p, or whatever is (R, L, …)
         return torch.where(leader != torch.arange(len(leader), device=p.device), self.outside, region)
 
 
-def _follow(start: int, neighbours, leader: list[int], image: list[TokenMap], seen: set[int]) -> None:
+def _follow(start: int, neighbours, leader: list[int], image: list[np.ndarray], seen: set[int]) -> None:
     """Compose the maps outwards from `start`; where a circle of ties closes, only its fixed points stay possible."""
     queue, group = [start], [start]
-    possible = [True] * len(image[start])
+    stands = np.ones(len(image[start]), bool)
     while queue:
         here = queue.pop()
         for there, step in neighbours[here]:
-            composed = tuple(-1 if v < 0 else step[v] for v in image[here])
+            composed = np.where(image[here] < 0, -1, step[image[here]])
             if there in seen:
-                possible = [ok and a == b for ok, a, b in zip(possible, composed, image[there], strict=True)]
+                stands &= composed == image[there]
             else:
                 seen.add(there)
                 leader[there], image[there] = start, composed
                 queue.append(there)
                 group.append(there)
     for position in group:
-        image[position] = tuple(v if ok else -1 for v, ok in zip(image[position], possible, strict=True))
+        image[position] = np.where(stands, image[position], -1)
 
 
-def _inverse(tie: Tie, forth: TokenMap, length: int, vocabulary: int) -> TokenMap:
-    where = f"tie of positions {tie.first} and {tie.second}"
-    if not (0 <= tie.first < length and 0 <= tie.second < length):
-        raise ConditionError(f"{where}: the row has {length} positions, 0 to {length - 1}")
+def _inverse(where: str, forth: TokenMap, vocabulary: int) -> np.ndarray:
     if len(forth) != vocabulary or not all(-1 <= v < vocabulary for v in forth):
         raise ConditionError(f"{where}: expected {vocabulary} tokens, each from −1 to {vocabulary - 1}, got {list(forth)}")
     back = [-1] * vocabulary
@@ -154,7 +187,7 @@ def _inverse(tie: Tie, forth: TokenMap, length: int, vocabulary: int) -> TokenMa
             if back[image] >= 0:
                 raise ConditionError(f"{where}: tokens {back[image]} and {v} both map to {image}; give each token another")
             back[image] = v
-    return tuple(back)
+    return np.array(back)
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,6 +221,13 @@ class Layouts:
         for structure, rows in self._groups(p):
             tokens[rows], log_mass[rows] = structure.draw(p[rows], u[rows], None if region is None else region[rows])
         return tokens, log_mass
+
+    def possible_among(self, index: Tensor, table: Tensor, region: Tensor | None = None) -> Tensor:
+        """Which of exactly the rows held here (R,) can be filled with the sets of tokens index (R, L) of table (K, V) bool."""
+        found = torch.zeros(len(index), dtype=torch.bool, device=index.device)
+        for structure, rows in self._groups(index):
+            found[rows] = possible(structure, index[rows], table, None if region is None else region[rows])
+        return found
 
     def _groups(self, p: Tensor) -> list[tuple[Structure, Tensor]]:
         if len(p) != len(self.layout):
