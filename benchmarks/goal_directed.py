@@ -123,15 +123,20 @@ def plot(rows: list[dict], path: Path) -> None:
     from matplotlib.figure import Figure
 
     goals = list(dict.fromkeys(row["goal"] for row in rows))
-    figure = Figure(figsize=(3.2 * len(goals), 3), layout="constrained")
+    columns = min(3, len(goals))
+    lines = -(-len(goals) // columns)
+    figure = Figure(figsize=(3.4 * columns, 2.8 * lines), layout="constrained")
     FigureCanvasAgg(figure)
-    for axes, goal in zip(np.atleast_1d(figure.subplots(1, len(goals))), goals, strict=True):
+    panels = figure.subplots(lines, columns, squeeze=False).ravel()
+    for axes in panels[len(goals) :]:
+        axes.remove()
+    for axes, goal in zip(panels[: len(goals)], goals, strict=True):
         for row in (row for row in rows if row["goal"] == goal):
             axes.plot(row["calls"], row["curve"], color=f"C{WAYS.index(row['way'])}", label=row["way"], lw=1)
         axes.set(title=goal, xlabel="oracle calls", xscale="log")
     figure.axes[0].set_ylabel("mean of the ten best")
-    lines = {str(line.get_label()): line for axes in figure.axes for line in axes.get_lines()}
-    figure.axes[0].legend(list(lines.values()), list(lines), frameon=False, fontsize=8)
+    curves = {str(line.get_label()): line for axes in figure.axes for line in axes.get_lines()}
+    figure.axes[0].legend(list(curves.values()), list(curves), frameon=False, fontsize=8)
     figure.savefig(path, dpi=130)
 
 

@@ -132,7 +132,8 @@ def _given(start: Sequence[str], max_atoms: int) -> list[Candidate]:
     first = [Candidate(text, text) for text in dict.fromkeys(found) if text is not None]
     if not first:
         raise ConfigError(
-            f"start: expected molecules of one part and at most {max_atoms} heavy atoms, none of the {len(start)} is one"
+            f"start: expected molecules of one part and at most {max_atoms} heavy atoms, without radicals; none of the "
+            f"{len(start)} is one"
         )
     return first
 

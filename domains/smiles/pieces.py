@@ -188,12 +188,17 @@ def relabelled(tokens: Sequence[tuple[str | None, int]], pool: Sequence[str]) ->
 
 
 def canonical(smiles: str, max_atoms: int) -> str | None:
-    """RDKit's canonical SMILES; None for what is no molecule, is in parts, or is too heavy."""
+    """RDKit's canonical SMILES; None for what is no molecule, is in parts, is too heavy, or has an unpaired electron.
+
+    A bracket atom such as [C@H] or [nH] that loses a neighbour says how many hydrogens it has, and would become a radical.
+    """
     from rdkit import Chem, rdBase
 
     with rdBase.BlockLogs():
         molecule = Chem.MolFromSmiles(smiles)
     if molecule is None or not 0 < molecule.GetNumHeavyAtoms() <= max_atoms or "." in smiles:
+        return None
+    if any(atom.GetNumRadicalElectrons() for atom in molecule.GetAtoms()):
         return None
     return Chem.MolToSmiles(molecule)
 

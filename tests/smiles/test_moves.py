@@ -162,6 +162,11 @@ def test_one_automaton_serves_templates_with_any_rings():
     assert classes[0, one] == classes[1, two] and classes[1, one] == classes[0, dot] == classes[3, one]
 
 
+@pytest.mark.parametrize("smiles", ["C[CH]C", "O=C1C[CH]CN1", "C.C", "C" * 39, "C(", ""])
+def test_what_is_not_scored(smiles):
+    assert canonical(smiles, 38) is None and canonical("C[C@H](N)O", 38) == "C[C@H](N)O"
+
+
 def test_wrong_settings_say_what_is_right():
     with pytest.raises(ConfigError, match="cut: expected 0 to 200, got -1"):
         Moves(cut=-1)
