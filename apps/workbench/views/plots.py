@@ -55,7 +55,10 @@ def histogram(values: list[float], known: Any) -> Any:
             rows.append({"low": low, "high": high, "share": count / max(1, len(numbers)), "set": which})
     color = alt.Color("set:N", scale=alt.Scale(domain=["designs", "training"], range=[OURS, THEIRS]), legend=None)
     base = alt.Chart(pd.DataFrame(rows)).encode(
-        x=alt.X("low:Q", title=None), x2="high:Q", y=alt.Y("share:Q", title=None, axis=alt.Axis(format="%")), color=color
+        x=alt.X("low:Q", title=None, scale=alt.Scale(zero=False, nice=False)),
+        x2="high:Q",
+        y=alt.Y("share:Q", title=None, axis=alt.Axis(format="%")),
+        color=color,
     )
     bars = base.transform_filter("datum.set == 'designs'").mark_rect(opacity=0.75)
     bars = bars.encode(y2=alt.datum(0))
