@@ -17,13 +17,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from constraints.compilation.feasibility import Infeasible
 from constraints.language.expression import JsonSchema, Regex
 from domains.design import DesignSpec, design, prepare
 from domains.registry import find_model
 from seqdiff.checkpoint import Checkpoint, load_checkpoint
 from seqdiff.errors import ConditionError
 
-LONGEST = {"json_schema": 40, "regex": 20}  # tokens of a text
+ROOM = {"json_schema": (40, 76), "regex": (20,)}  # tokens of a text; more where the first leave no text possible
 NAMES = ("name", "food", "area", "price", "rating")
 WORDS = ("cheap", "good", "new", "old", "pub", "restaurant", "river", "serves", "the", "near")
 VOCABULARY = {  # JSON Schema, draft 2020-12: keywords and a value of each
@@ -128,9 +129,15 @@ FORMATS = {
 
 def hold(checkpoint: Checkpoint, kind: str, k: int, samples: int, steps: int) -> tuple[int, list[str]]:
     """How many texts were written under the k-th constraint, and those that do not satisfy it. Raises ConditionError."""
-    form, template = FORMATS[kind], f"{{1-{LONGEST[kind]}}}"
-    asked = {"domain": "text", "template": template, "constraint": form.constraint(k), "n": samples, "seed": k, "steps": steps}
-    made = design(checkpoint=checkpoint, bound_draws=0, **asked).designs
+    form = FORMATS[kind]
+    asked = {"domain": "text", "constraint": form.constraint(k), "n": samples, "seed": k, "steps": steps, "bound_draws": 0}
+    for most in ROOM[kind]:
+        try:
+            made = design(checkpoint=checkpoint, template=f"{{1-{most}}}", **asked).designs
+            break
+        except Infeasible:
+            if most == ROOM[kind][-1]:
+                raise
     return len(made), [item.sequence for item in made if not form.check(k, item.sequence)]
 
 

@@ -10,6 +10,7 @@ from benchmarks import text_formats
 from benchmarks.text_formats import FORMATS, Format, hold, main, pattern_of, refusals, satisfies, schema_of
 from domains.registry import find_model
 from seqdiff.checkpoint import load_checkpoint
+from seqdiff.errors import ConditionError
 
 validator = pytest.importorskip("jsonschema").Draft202012Validator
 MODEL = tiny_text(texts=TEXT + ' {}[]":,.-0123456789!', longest=40)
@@ -40,6 +41,14 @@ def test_the_validator_sees_what_is_wrong():
 def test_texts_satisfy_them(kind):
     for k in range(5):
         assert hold(MODEL, kind, k, 2, 4) == (2, []), k
+
+
+def test_a_text_gets_more_room_where_the_first_is_too_little(monkeypatch):
+    monkeypatch.setitem(text_formats.ROOM, "regex", (1, 6))
+    assert pattern_of(1) == " pub[.!?]" and hold(MODEL, "regex", 1, 1, 2) == (1, [])  # two tokens
+    monkeypatch.setitem(text_formats.ROOM, "regex", (1,))
+    with pytest.raises(ConditionError, match="no sequence of 1"):
+        hold(MODEL, "regex", 1, 1, 2)
 
 
 def test_what_is_not_supported_is_refused_by_name():
