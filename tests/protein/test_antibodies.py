@@ -5,6 +5,7 @@ import pytest
 
 from apps.cli.train import read_config
 from benchmarks.cdr_infilling import PRESET, baseline, frequencies, sides, summary
+from domains.design import design
 from domains.protein import AMINO_ACIDS
 from domains.protein.antibodies import AFTER, FLANK, Chain, clusters, gather, read_chains
 from domains.protein.data import PROTEIN
@@ -119,6 +120,21 @@ def test_loops_are_counted_by_place_from_the_nearer_end():
     told = baseline(loops, Chain("", "ARDYC", ""))
     assert told["likeliest"] == 0.8
     assert told["draws"] == pytest.approx((1.001 + 3 * 1.251 + 0.001) / 1.27 / 5)
+
+
+HEAVY = (  # the germline genes IGHV3-23 and IGHJ4, without the loop between them
+    "EVQLLESGGGLVQPGGSLRLSCAASGFTFSSYAMSWVRQAPGKGLEWVSAISGSGGSTYYADSVKGRFTISRDNSKNTLYLQMNSLRAEDTAVYYC",
+    "WGQGTLVTVSS",
+)
+
+
+def test_the_bundled_model_fills_the_loop_of_a_chain_as_antibodies_do():
+    """Most begin with A and R or K, and end with Y or V, of human chains; even chances say one in twenty and one in ten."""
+    asked = {"template": "{11}".join(HEAVY), "n": 24, "bound_draws": 0, "model": "protein-antibody"}
+    loops = [item.sequence[len(HEAVY[0]) :][:11] for item in design(domain="protein", **asked).designs]
+    assert len(loops) == 24 and len(set(loops)) > 20
+    assert sum(loop[0] == "A" for loop in loops) >= 16 and sum(loop[1] in "RK" for loop in loops) >= 12
+    assert sum(loop[-1] in "YV" for loop in loops) >= 12
 
 
 def test_a_summary_tells_the_difference_of_pairs():
