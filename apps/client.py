@@ -2,7 +2,7 @@
 
 with Client("http://127.0.0.1:8000") as client:
     answer = client.generate(domain="smiles", template="CC(=O)N{4-9}c1ccc(F)cc1", n=8)
-    job = client.submit(domain="smiles", n=200)
+    job = client.submit(domain="smiles", n=20)
     for event in client.events(job.id):
         print(event.step, event.data)
     print(client.wait(job.id).result)
