@@ -19,7 +19,7 @@ from benchmarks.workbench import CHROMIUM, FLAGS, PATIENCE, calm, served
 from domains.registry import bundled_models
 
 WIDTHS, THEMES = (1280, 1920), ("light", "dark")
-LEAST, MOST = 720, 1800  # height
+LEAST, MOST = 720, 2600  # height
 COLORS = 192  # of a picture's palette, so that it stays small
 # Parts of the page that are loaded when they are first shown have come, and nothing is being checked.
 DRAWN = "!document.querySelector('[data-testid=stSkeleton]') && !document.body.innerText.includes('Checking whether')"

@@ -16,7 +16,7 @@ from typing import Any
 from apps.workbench.remote import Failed, Remote
 from apps.workbench.store import Store
 
-GRACE = 10.0  # seconds that a run without a page waits for one
+GRACE = 30.0  # seconds that a run without a page waits for one
 PAUSE = 0.1  # seconds between two looks for it
 CHECKS = 256  # requests whose check is remembered
 FRAMES = 400  # states of the row that is shown

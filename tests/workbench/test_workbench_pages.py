@@ -203,7 +203,7 @@ def test_runs_are_drawn_with_what_came_of_them_and_compared(bench):
     assert "one domain" in shown.info[0].value
     good(shown.multiselect(key="compared").set_value([first, second]).run())
     asked, counts, both = (table.value for table in shown.dataframe)
-    assert list(asked.iloc[0]) == ["n", "6", "8"]
+    assert list(asked.iloc[0]) == ["How many", "6", "8"]
     assert list(counts.iloc[0])[1:] == [6, 8]
     one, other = ({d.canonical for d in bench.store.results(run) if d.valid} for run in (first, second))
     assert set(both["sequence"]) == one & other  # the same seed: the first six are the same

@@ -13,6 +13,18 @@ from apps.workbench.words import NAMES, SHOWN
 
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7")  # Okabe and Ito (2008): one a run
 QUIET = ("batch_size", "domain")  # of a request; they change no design, or cannot differ
+FIELDS = {
+    "n": "How many",
+    "constraint": "Rules",
+    "wishes": "Wishes",
+    "template": "Template",
+    "seed": "Seed",
+    "particles": "Attempts for each",
+    "label": "Style",
+    "model": "Model",
+    "task": "Task",
+    "steps": "Steps",
+}
 SHARED = 50  # designs that are listed
 
 
@@ -52,7 +64,10 @@ def _requests(rows: list[dict[str, Any]], names: dict[str, str]) -> None:
     if not found:
         st.caption("Nothing: the requests are the same.")
         return
-    table = {"": list(found), **{names[row["id"]]: [values[k] for values in found.values()] for k, row in enumerate(rows)}}
+    table = {
+        "": [FIELDS.get(name, name) for name in found],
+        **{names[row["id"]]: [values[k] for values in found.values()] for k, row in enumerate(rows)},
+    }
     st.dataframe(pd.DataFrame(table), hide_index=True, width="stretch")
 
 
@@ -78,7 +93,7 @@ def _counts(rows: list[dict[str, Any]], names: dict[str, str], made: dict[str, l
     told = {names[row["id"]]: figures(made[row["id"]], row["spec"]["n"], domain) for row in rows}
     labels = list(next(iter(told.values())))
     table = {"": labels, **{name: [values[label] for label in labels] for name, values in told.items()}}
-    st.dataframe(pd.DataFrame(table), hide_index=True, width="stretch", placeholder="–")
+    st.dataframe(pd.DataFrame(table), hide_index=True, width="stretch", height="content", placeholder="–")
 
 
 def _histograms(names: dict[str, str], made: dict[str, list], domain: str) -> None:

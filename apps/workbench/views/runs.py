@@ -13,7 +13,7 @@ from apps.workbench.views.start import STATES
 
 MOST = 60  # runs that are drawn
 COLORS = {"smiles": "#0072B2", "protein": "#E69F00", "text": "#009E73"}  # Okabe and Ito (2008)
-ROW, ACROSS = 34, 3  # pixels of a row of the graph; generations that are always given room
+ROW, ACROSS = 46, 3  # pixels of a row of the graph; generations that are always given room
 
 
 def show(services: Services) -> None:
@@ -76,7 +76,7 @@ def _graph(services: Services, runs: list[dict[str, Any]]) -> None:
     )
     deepest, lowest = max(ACROSS, int(max(x for x, _ in places.values())) + 1), max(y for _, y in places.values())
     across = alt.X("x:Q", axis=None, scale=alt.Scale(domain=[-0.05, deepest], nice=False))
-    down = alt.Y("y:Q", axis=None, scale=alt.Scale(domain=[lowest + 0.5, -0.5], nice=False))
+    down = alt.Y("y:Q", axis=None, scale=alt.Scale(domain=[lowest + 0.4, -0.6], nice=False))
     click = alt.selection_point(name="point", fields=["run"], on="click")
     base = alt.Chart(points).encode(x=across, y=down)
     color = alt.Color(
@@ -85,7 +85,7 @@ def _graph(services: Services, runs: list[dict[str, Any]]) -> None:
         legend=alt.Legend(orient="top", title=None),
     )
     dots = base.mark_circle(size=150, opacity=1, cursor="pointer").encode(color=color, tooltip=["name", "domain", "state"])
-    words = base.mark_text(align="left", dx=12, fontSize=13, limit=380, color="#7b8794").encode(text="name:N")
+    words = base.mark_text(align="left", dx=-6, dy=-17, fontSize=13, limit=380, color="#7b8794").encode(text="name:N")
     edges = alt.Chart(lines).mark_rule(color="#7b8794").encode(x=across, y=down, x2="x2:Q", y2="y2:Q")
     height = max(90, int(ROW * (lowest + 1)) + 40)
     picked: Any = st.altair_chart(
