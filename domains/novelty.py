@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -66,14 +67,22 @@ class Known:
 
     @classmethod
     def load(cls, path: str | Path) -> "Known":
-        """Read what `save` wrote. Raises CheckpointError if the file is missing, damaged or something else."""
+        """Read what `save` wrote; an unchanged file once. Raises CheckpointError if it is missing, damaged or another."""
         path = Path(path)
         try:
-            tensors = load(path.read_bytes())
+            found = path.stat()
+            return cls._read(path, found.st_mtime_ns, found.st_size)
         except OSError as error:
             raise CheckpointError(
                 f"{path}: expected the hashes of what was trained on, could not read them ({error.strerror})"
             ) from None
+
+    @classmethod
+    @lru_cache(maxsize=4)
+    def _read(cls, path: Path, changed: int, size: int) -> "Known":
+        """`load` of the file as it was when last `changed` (ns), of that size (bytes)."""
+        try:
+            tensors = load(path.read_bytes())
         except SafetensorError as error:
             raise CheckpointError(f"{path}: expected a safetensors file, got a damaged or other file ({error})") from None
         kinds = {name: tensor.dtype for name, tensor in tensors.items()}

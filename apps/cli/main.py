@@ -141,7 +141,9 @@ def design_protein(
         bool, typer.Option("--show-numbering", help="List the residues of --source under all numberings, and stop.")
     ] = False,
     copies: Annotated[int, typer.Option(help="Like chains: so many copies of the template, tied to the first.")] = 1,
-    charge: Annotated[str | None, typer.Option(help="Net charge of residues at pH 7 to hold, e.g. 3..6.")] = None,
+    charge: Annotated[
+        str | None, typer.Option(help='Net charge of residues to hold, at pH 7 or another: 3..6, "0..3 at pH 5.5".')
+    ] = None,
     n: N = None,
     seed: Seed = None,
     steps: Steps = None,
@@ -195,7 +197,7 @@ def design_text(
     top_p: TopP = None,
     batch_size: BatchSize = None,
     constraint: Annotated[str | None, _constraint("within(gap1, length(2..4))", "text")] = None,
-    wishes: Annotated[Several, _wishes('"words <= 12", "variety >= 0.9"')] = None,
+    wishes: Annotated[Several, _wishes('"words <= 12", "span 1-3 is NP"')] = None,
     scorer: Scorers = None,
     particles: Particles = None,
     guidance: Guidance = None,

@@ -28,8 +28,9 @@ LAWS = {
     "any-order": "Drawn from what the model has learned, with no approximation.",
     "asymptotic": "Tends to what the model has learned with more steps.",
     "heuristic": "The sampler is a rule of thumb: rules hold, but how often a design comes up is the sampler's own affair.",
-    "uncorrected": "Every step keeps to the rules. How often a design comes up is not quite the model's own; more attempts for "
-    "each design (particles) correct that.",
+    "uncorrected": "Every step keeps to the rules. How often a design comes up is not quite the model's own; where several "
+    "attempts for each design (particles) can be asked for, they correct that.",
+    "gradients": "Every step was moved towards the wish. How often a design comes up is the guidance's own affair.",
     "particles": "Chosen from several attempts, so that rules and wishes weigh as they should; more attempts come closer.",
 }
 
@@ -45,7 +46,7 @@ def certificate(design: Any, domain: str = "") -> list[tuple[bool, str]]:
         lines.append((False, f"A check found broken: {'; '.join(told.violations)}."))
     elif told.holds:
         lines.append((True, "All rules hold by construction, and a second, independent check found none broken."))
-    lines.append((told.law != "heuristic", LAWS[told.law]))
+    lines.append((told.law not in ("heuristic", "gradients"), LAWS[told.law]))
     if told.sample_size is not None:
         lines.append((True, f"{told.particles} attempts, of which {told.sample_size:.1f} counted in the end."))
     if design.metrics.get("novel") is not None:

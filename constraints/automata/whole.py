@@ -33,7 +33,10 @@ class Whole:
     def _room(self, count: int, like: Tensor) -> Tensor:
         """(count, *like.shape) of memory that was used before, if there is: touching new pages takes as long as the sums."""
         wanted = count * like.numel()
-        room = self._spare.pop() if self._spare else like.new_empty(0)
+        try:
+            room = self._spare.pop()
+        except IndexError:  # asked for, not looked up: another thread may have taken it in between
+            room = like.new_empty(0)
         room = room if room.numel() >= wanted else like.new_empty(wanted)
         return room[:wanted].view(count, *like.shape)
 
