@@ -19,7 +19,7 @@ from workbench_pages import hostile
 
 from apps.workbench import session
 from apps.workbench.store import Store
-from benchmarks.workbench import CHROMIUM, FLAGS, PATIENCE, calm, served
+from benchmarks.workbench import CHROMIUM, FLAGS, PATIENCE, calm, errors, served
 
 playwright = pytest.importorskip("playwright.sync_api")
 pytestmark = [
@@ -35,7 +35,7 @@ def server(models, tmp_path_factory):
     with served(folder, models) as (address, url, _):
         yield address, url
     text = (folder / "log").read_text()
-    assert "Traceback" not in text, text
+    assert not errors(text), text
 
 
 @pytest.fixture(scope="module")

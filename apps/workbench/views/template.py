@@ -176,7 +176,8 @@ def _picture(draft: Draft) -> None:
     if draft.domain != "smiles":
         row = (pictures.track if draft.domain == "protein" else pictures.sentence)(draft.parts)
         drawn, at = pictures.cells(*row, pictures.HALF), pictures.spots(row)
-        words, width = "Blue: stays. Yellow, underlined: new, with its length.", pictures.HALF * pictures.CELL
+        words = "Blue: stays. Yellow, underlined: new, with its length."
+        width = round(pictures.boxes(row.tokens, pictures.HALF)[1])
         if not draft.parts:
             return
     elif draft.task:
