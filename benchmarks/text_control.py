@@ -1,10 +1,9 @@
 """Control of text on held-out meanings: what is asked, in how many of the texts it stands, how fluent they are, at what price.
 
-    python -m domains.text.tagger --ud ud_ewt_train.conllu.xz --dev ud_ewt_dev.conllu.xz --out tagger.xz
     python -m benchmarks.text_judge --data DATA --model text-small --out judge-data
     seqdiff train text-judge --data judge-data --out runs/text-judge
     seqdiff train text-autoregressive --data DATA --out runs/text-autoregressive
-    python -m benchmarks.text_control --model text-small text-small-continuous --data DATA --tagger tagger.xz \
+    python -m benchmarks.text_control --model text-small text-small-continuous --data DATA \
         --judge runs/text-judge/model --control runs/text-autoregressive/model --out docs/text-control.json
 
 Diffusion-LM's protocol (Li et al., 2022, section 5) on meanings and keyword sets that no model was trained on
@@ -210,19 +209,17 @@ def _digest(settings: dict) -> str:
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def makers(data: Path, alphabet: Any, tagger: Path | None) -> dict[str, Callable[[], Iterator[Target]]]:
+def makers(data: Path, alphabet: Any) -> dict[str, Callable[[], Iterator[Target]]]:
     """Task → its targets."""
     restaurants = held_out(data, "restaurant")
-    found: dict[str, Callable[[], Iterator[Target]]] = {
+    return {
         "fields": lambda: text_targets.fields(restaurants, alphabet),
         "meaning": lambda: text_targets.meaning(restaurants, alphabet),
         "length": lambda: text_targets.length(restaurants, alphabet),
         "infilling": lambda: text_targets.infilling(restaurants, alphabet),
         "keywords": lambda: text_targets.keywords(held_out(data, "scene"), alphabet),
+        "tags": lambda: text_targets.tags(restaurants, alphabet, Tagger.load()),
     }
-    if tagger:
-        found["tags"] = lambda: text_targets.tags(restaurants, alphabet, Tagger.load(tagger))
-    return found
 
 
 def called(model: str) -> str:
@@ -240,9 +237,7 @@ def main(arguments: Sequence[str] | None = None) -> list[dict]:
     common = {"n_targets": given.targets, "samples": given.samples, "judge_sha256": judge.sha256 if judge else None}
     for task in given.tasks:
         for name, checkpoint in models.items():
-            ready = makers(given.data, checkpoint.alphabet, given.tagger)
-            if task not in ready:
-                continue
+            ready = makers(given.data, checkpoint.alphabet)
             targets = [target for target, _ in zip(ready[task](), range(given.targets), strict=False)]
             label, samples = "scene" if task == "keywords" else "restaurant", given.samples
             if not store.has(task, "people", "held out", common):
@@ -264,7 +259,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.text_control")
     parser.add_argument("--model", nargs="+", default=["text-small"], help="bundled names or folders")
     parser.add_argument("--data", type=Path, required=True, help="folder with text/e2e_train.tsv.xz and the others")
-    parser.add_argument("--tagger", type=Path, help="of `python -m domains.text.tagger`; without it no tags")
     parser.add_argument("--judge", type=Path, help="folder of the judge; without it no nats a word")
     parser.add_argument("--control", type=Path, help="folder of the autoregressive control; without it none")
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
