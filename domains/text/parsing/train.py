@@ -40,7 +40,7 @@ def untrained(sentences: Sequence[Sentence], seed: int) -> Parser:
     forms = known_forms(s.words for s in sentences)
     torch.manual_seed(seed)
     config = NetworkConfig(len(forms), *(len(names[key]) for key in ("upos", "penn", "relations")))
-    return Parser(Network(config), tuple(forms), **{key: tuple(value) for key, value in names.items()})
+    return Parser(Network(config), tuple(forms), tuple(names["upos"]), tuple(names["penn"]), tuple(names["relations"]))
 
 
 def batches(lengths: np.ndarray, seed: int, epoch: int) -> list[np.ndarray]:
