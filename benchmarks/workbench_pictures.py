@@ -151,7 +151,8 @@ def main() -> None:
 
     given.folder.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as started:
-        folder, url = given.folder, f"sqlite:///{given.folder / 'runs.db'}"
+        folder = given.folder.resolve()  # the workbench's process may stand elsewhere
+        url = f"sqlite:///{folder / 'runs.db'}"
         if not (folder / "runs.db").exists():
             making = get_context("spawn").Process(target=make_runs, args=(url,))  # which gives its memory back
             making.start()
