@@ -201,6 +201,8 @@ def main() -> None:
         with options.tasks.open(encoding="utf-8") as file:
             tasks = [*csv.DictReader(file, delimiter="\t"), None]
     found = []
+    if options.judge and options.bound_draws < 1:
+        parser.error("--judge tells a bound, which takes at least one draw: --bound-draws 1 or more")
     judge = load_checkpoint(find_model(options.judge, "protein")) if options.judge else None
     for task in tasks:
         if judge and task:
