@@ -39,17 +39,12 @@ def model_card(name: str, domain: str, checkpoint: Checkpoint, data: EncodedData
         ],
         "",
         "## Configuration",
-        "",
-        "```json",
-        json.dumps(asdict(config), indent=1),
-        "```",
-        "",
     ]
-    return "\n".join(lines)
+    return _with_configuration(lines, config)
 
 
 def classifier_card(name: str, domain: str, checkpoint: Checkpoint, data: EncodedData, config: TrainingConfig) -> str:
-    """Markdown from the run's own records, of a classifier or regressor on noisy input."""
+    """Markdown from the run's own records, of a classifier, regressor or tagger on noisy input."""
     metrics, system = checkpoint.metrics, checkpoint.system
     what, unit = f"the class: {', '.join(data.label_names)}", "row"
     if isinstance(system, Tagging):
@@ -71,13 +66,12 @@ def classifier_card(name: str, domain: str, checkpoint: Checkpoint, data: Encode
         "Held-out rows, by noise level t:",
         "",
         *[f"- {key}: {value:.4f}" for key, value in metrics.items() if "/t=" in key],
-        "",
-        "```json",
-        json.dumps(asdict(config), indent=1),
-        "```",
-        "",
     ]
-    return "\n".join(lines)
+    return _with_configuration(lines, config)
+
+
+def _with_configuration(lines: list[str], config: TrainingConfig) -> str:
+    return "\n".join([*lines, "", "```json", json.dumps(asdict(config), indent=1), "```", ""])
 
 
 def _new(file: dict) -> int:

@@ -27,6 +27,10 @@ class Row(NamedTuple):
     tokens: list[tuple[str, str]]
     numbers: list[int | None]
 
+    def add(self, text: str, kind: str, number: int | None = None) -> None:
+        self.tokens.append((text, kind))
+        self.numbers.append(number)
+
 
 def data_uri(svg: str) -> str:
     """The picture as an address that needs no request."""
@@ -83,38 +87,37 @@ def cells(row: list[tuple[str, str]], numbers: list[int | None] | None = None, a
 def track(parts: tuple[Part, ...]) -> Row:
     """A protein template: kept residues tinted and numbered, gaps as a box with their lengths."""
     found = Row([], [])
-    row, numbers, place = found.tokens, found.numbers, 0
+    place = 0
     for part in parts:
         if part.designed:
-            row.append((f"{part.span} new", "new"))
-            numbers.append(None)
+            found.add(f"{part.span} new", "new")
             place += len(part.text)  # what stood there counts: it can be kept again
             continue
         for letter in part.text:
             if not letter.isspace():
                 place += letter.isalpha()
-                row.append((letter, "kept"))
-                numbers.append(place if letter.isalpha() else None)
+                found.add(letter, "kept", place if letter.isalpha() else None)
     return found
 
 
 def sentence(parts: tuple[Part, ...]) -> Row:
     """A template of a text: words that stay tinted and numbered, holes as a box with their lengths, fields by their names."""
     found = Row([], [])
-    row, numbers, place = found.tokens, found.numbers, 0
+    place = 0
     for part in parts:
         if part.designed:
-            row.append((f"{part.span} new", "new"))
-            numbers.append(None)
+            found.add(f"{part.span} new", "new")
             place += sum(1 for _ in WORD.finditer(part.text))
             continue
         starts = {word.start() for word in WORD.finditer(part.text)}
         for piece in PIECE.finditer(part.text):
             word = piece.start() in starts
             place += word
-            text = piece[0]
-            row.append((f"{text[1:-1]}:", "name") if len(text) > 2 and text[0] == "[" else (text.lstrip("\\") or text, "kept"))
-            numbers.append(place if word else None)
+            text, number = piece[0], place if word else None
+            if len(text) > 2 and text[0] == "[":
+                found.add(f"{text[1:-1]}:", "name", number)
+            else:
+                found.add(text.lstrip("\\") or text, "kept", number)
     return found
 
 
