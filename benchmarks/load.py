@@ -1,12 +1,12 @@
-"""Many clients at once: `python -m benchmarks.load [--clients 50] [--seconds 120] [--cores 0] [--out FILE.json]`.
+"""Many clients at once: `python -m benchmarks.load [--clients 50] [--seconds 120] [--ramp 2] [--cores 0] [--out FILE.json]`.
 
 The service runs in a process of its own on loopback (or at --url). First one client asks one request after another, then all
-clients do, each the next as soon as it has its answer; every request has its own seed. Reported of both: answers by status,
-latencies, throughput and designs a second; of the second: how much more it is, how the memory grew from the end of the
-warm-up to the end, and where its seconds went (`Server-Timing`): in the line, waiting for turns to compute, in passes that are
-shared (and waiting for them), in its own loop, and on the way over HTTP, which is all else until the client has the answer.
-Overhead is the last two: what a request costs beyond the denoiser and the queue. The processor time of its own loop, and the
-machine's load before and after, say how much of that is waiting for a processor.
+clients, who begin within `--ramp` seconds, do, each the next as soon as it has its answer; every request has its own seed.
+Reported of both: answers by status, latencies, throughput and designs a second; of the second: how much more it is, how the
+memory grew from the end of the warm-up to the end, and where its seconds went (`Server-Timing`): in the line, waiting for
+turns to compute, in passes that are shared (and waiting for them), in its own loop, and on the way over HTTP, which is all
+else until the client has the answer. Overhead is the last two: what a request costs beyond the denoiser and the queue. The
+processor time of its own loop, and the machine's load before and after, say how much of that is waiting for a processor.
 """
 
 import argparse
@@ -66,13 +66,15 @@ def quantiles(values: list[float]) -> dict[str, float]:
     return {f"p{q}": round(cuts[q - 1], 1) for q in (50, 95, 99)}
 
 
-def ask(url: str, spec: dict, clients: int, seconds: float, first_seed: int) -> Tally:
-    """Every client asks until the time is over."""
+def ask(url: str, spec: dict, clients: int, seconds: float, first_seed: int, ramp: float = 0.0) -> Tally:
+    """Every client asks until the time is over; they begin one after the other within `ramp` seconds."""
+    ready = [httpx.Client(base_url=url, timeout=120.0, trust_env=False) for _ in range(clients)]  # some ms of work each
     tally, until = Tally(), time.perf_counter() + seconds
 
     def client(number: int) -> None:
-        with httpx.Client(base_url=url, timeout=120.0, trust_env=False) as http:
+        with ready[number] as http:
             seed = first_seed + number
+            time.sleep(ramp * number / clients)
             while time.perf_counter() < until:
                 started = time.perf_counter()
                 answer = http.post("/v1/generate", json={**spec, "seed": seed})
@@ -93,11 +95,13 @@ def ask(url: str, spec: dict, clients: int, seconds: float, first_seed: int) -> 
     return tally
 
 
-def phase(url: str, spec: dict, clients: int, seconds: float, first_seed: int, server: Server | None) -> dict[str, Any]:
+def phase(
+    url: str, spec: dict, clients: int, seconds: float, first_seed: int, ramp: float, server: Server | None
+) -> dict[str, Any]:
     """What clients saw, and the processor time of the service for one answer: used, and waited for while it could have run."""
     before = server.processor if server else (0.0, 0.0)
     started = time.perf_counter()
-    tally = ask(url, spec, clients, seconds, first_seed)
+    tally = ask(url, spec, clients, seconds, first_seed, ramp)
     found = tally.figures(time.perf_counter() - started, spec["n"])
     if server is not None:
         spent = [1000 * (b - a) / max(len(tally.rows), 1) for a, b in zip(before, server.processor, strict=True)]
@@ -105,10 +109,10 @@ def phase(url: str, spec: dict, clients: int, seconds: float, first_seed: int, s
     return found
 
 
-def run(clients: int, seconds: float, spec: dict, server: Server | None, url: str) -> dict[str, Any]:
+def run(clients: int, seconds: float, ramp: float, spec: dict, server: Server | None, url: str) -> dict[str, Any]:
     busy = [os.getloadavg()[0]]
     ask(url, spec, 1, 3.0, 10**6)
-    alone = phase(url, spec, 1, max(10.0, seconds / 4), 0, server)
+    alone = phase(url, spec, 1, max(10.0, seconds / 4), 0, 0.0, server)
     memory = {}
 
     def look() -> None:
@@ -118,7 +122,7 @@ def run(clients: int, seconds: float, spec: dict, server: Server | None, url: st
 
     watcher = threading.Thread(target=look)
     watcher.start()
-    together = phase(url, spec, clients, seconds, 10**4, server)
+    together = phase(url, spec, clients, seconds, 10**4, ramp, server)
     watcher.join()
     busy.append(os.getloadavg()[0])
     if server is not None:
@@ -132,6 +136,7 @@ def run(clients: int, seconds: float, spec: dict, server: Server | None, url: st
     return {
         "clients": clients,
         "seconds": seconds,
+        "ramp_seconds": ramp,
         "load_average": busy,
         "request": spec,
         "one_at_a_time": alone,
@@ -147,6 +152,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--clients", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=120.0)
+    parser.add_argument("--ramp", type=float, default=2.0, help="seconds within which the clients begin; 0: all at one moment")
     parser.add_argument("--n", type=int, default=1, help="designs of a request")
     parser.add_argument("--template", default=SPEC["template"])
     parser.add_argument("--cores", help="of the service, such as 0")
@@ -162,7 +168,7 @@ def main() -> None:
             options = {"database": f"sqlite:///{folder}/jobs.db", "offer": ["smiles-small"], "active": asked.active}
             server = Server(asked.cores, asked.threads, **options).wait()
         try:
-            found = run(asked.clients, asked.seconds, spec, server, asked.url or server.url)  # type: ignore[union-attr]
+            found = run(asked.clients, asked.seconds, asked.ramp, spec, server, asked.url or server.url)  # type: ignore[union-attr]
         finally:
             if server is not None:
                 server.stop()

@@ -126,8 +126,12 @@ class Task:
         return ByRow(tuple(conditions), part, joint)
 
 
-def prepare(spec: DesignSpec, checkpoint: Checkpoint | None = None) -> Task:
-    """Load, read and check. All errors of a request's content are raised here, before anything is sampled."""
+def prepare(spec: DesignSpec, checkpoint: Checkpoint | None = None, weigh: bool = True) -> Task:
+    """Load, read and check. All errors of a request's content are raised here, before anything is sampled.
+
+    Args:
+        weigh: draw lengths ∝ π(ℓ) Z_ℓ, which takes a pass over every possible one; without, ∝ π(ℓ), enough to look for errors.
+    """
     domain = get_domain(spec.domain)
     checkpoint = checkpoint or load_checkpoint(find_model(spec.model, spec.domain))
     checkpoint.label_index(spec.label)
@@ -142,7 +146,7 @@ def prepare(spec: DesignSpec, checkpoint: Checkpoint | None = None) -> Task:
     ways, troubles = [], []
     for variant in variants:
         try:
-            ways.append(Way(variant, _plan(task, variant)))
+            ways.append(Way(variant, _plan(task, variant, weigh)))
         except SeqdiffError as error:  # another way to write it may be shorter
             troubles.append(error)
         if len(ways) == spec.n:
@@ -167,7 +171,7 @@ def wished(spec: DesignSpec, checkpoint: Checkpoint) -> dict[str, Any]:
     return {"gradients": tuple(domain.gradient(text, alphabet) for text in spec.wishes)}
 
 
-def _plan(task: Task, variant: Variant) -> Plan | None:
+def _plan(task: Task, variant: Variant, weigh: bool) -> Plan | None:
     """Lengths and conditions of one template; those of a task's are all alike where they are possible."""
     spec, process, alphabet = task.spec, task.checkpoint.process, task.alphabet
     variant.template.check(task.checkpoint.max_length, len(alphabet))
@@ -176,7 +180,7 @@ def _plan(task: Task, variant: Variant) -> Plan | None:
     asked += [] if wanted is None else [confined(wanted, variant.region) if variant.region else wanted]
     if not (asked or spec.syntax or variant.syntax or task.cloud > 1 or spec.task):
         return None
-    weigh = isinstance(process, TokenProcess) and spec.task is None
+    weigh = weigh and isinstance(process, TokenProcess) and spec.task is None
     log_mass = log_mass_of(task.denoiser, process, task.checkpoint.label_index(spec.label)) if weigh else None
     syntax = get_domain(spec.domain).syntax(alphabet, variant.template) if spec.syntax else variant.syntax
     return plan(variant.template, reduce(and_, asked) if asked else None, alphabet, syntax, log_mass)

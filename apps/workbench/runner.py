@@ -145,7 +145,7 @@ class Runner:
         from seqdiff.errors import SeqdiffError
 
         try:
-            task = prepare(DesignSpec.from_dict(table), self.checkpoint(table["model"]))
+            task = prepare(DesignSpec.from_dict(table), self.checkpoint(table["model"]), weigh=False)
         except SeqdiffError as error:
             return Check(str(error))
         except Exception as error:  # a page must not fall over what a person typed

@@ -10,7 +10,7 @@ from apps.workbench import runner as running
 from apps.workbench.runner import Runner
 from apps.workbench.store import Store
 from apps.workbench.views.run import pace
-from domains.design import DesignSpec, design
+from domains.design import DesignSpec, design, prepare
 from domains.registry import bundled_models
 
 TABLE = {"domain": "protein", "template": "{6-9}FSLF{4}", "n": 8, "model": "protein-composition", "batch_size": 4}
@@ -140,6 +140,17 @@ def test_conflicts_are_explained_before_a_run(bare):
     assert "ban([F])" in bad.trouble
     assert "within(gap2, ban([F]))" in bad.trouble
     assert bare.runner.check({**table, "n": 3}) is bare.runner.check(table)  # how many is no matter
+
+
+def test_a_check_makes_no_pass(bare, monkeypatch):
+    def asked(*given):
+        raise RuntimeError("a pass")
+
+    monkeypatch.setattr("seqdiff.samplers.drive.answer", asked)
+    table = {**TABLE, "constraint": "count([C], 0..1)"}
+    assert bare.runner.check(table).result(PATIENCE).trouble == ""
+    with pytest.raises(RuntimeError, match="a pass"):  # what it would be: the lengths of the run itself are weighed
+        prepare(DesignSpec.from_dict(table))
 
 
 def test_a_model_that_is_not_offered_is_refused(bare):
