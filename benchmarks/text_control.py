@@ -39,7 +39,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,6 @@ from benchmarks.text_rejection import tries
 from benchmarks.text_targets import PARTICLES, Target, held_out
 from domains.design import design
 from domains.registry import find_model
-from domains.text.guidance import FieldsGuided
 from domains.text.metrics import against, evaluate_set
 from domains.text.tagger import Tagger
 from seqdiff.checkpoint import Checkpoint, load_checkpoint
@@ -65,6 +64,7 @@ SHOWN = (
     "right",
     "valid",
     "success",
+    "second",
     "whole",
     "judge",
     "entropy",
@@ -116,12 +116,10 @@ def by_model(checkpoint: Checkpoint, targets: Sequence[Target], way: str, label:
         for k, target in enumerate(targets):
             asked: dict[str, Any] = {"domain": "text", "label": label, "n": samples, "seed": 1000 + k, "steps": steps}
             asked |= {"bound_draws": 0, **target.asked[way]}
-            gamma = asked.pop("gamma", 1.0)
-            network: Any = checkpoint.network if gamma == 1 else FieldsGuided(checkpoint.network, checkpoint.alphabet, gamma)
             if tokens and "wishes" in asked:
-                asked["particles"] = PARTICLES
+                asked.setdefault("particles", PARTICLES)
             try:
-                made = design(checkpoint=replace(checkpoint, network=network), **asked).designs
+                made = design(checkpoint=checkpoint, **asked).designs
             except ConditionError:
                 made, refused = [], refused + 1
             texts.append([item.sequence for item in made])
@@ -133,7 +131,7 @@ def possible(way: str, checkpoint: Checkpoint, targets: Sequence[Target]) -> boo
     if not all(way in target.asked for target in targets):
         return False
     on_tokens = isinstance(checkpoint.process, TokenProcess)
-    return on_tokens or not any(way == "particles" or "gamma" in target.asked[way] for target in targets)
+    return on_tokens or not any(way == "particles" or "field_guidance" in target.asked[way] for target in targets)
 
 
 def by_control(control: Checkpoint, targets: Sequence[Target], label: str, samples: int, most: int) -> dict[str, Made]:

@@ -1,4 +1,4 @@
-"""The figures of `text_control` and `text_fields` as Markdown: `python -m benchmarks.text_table docs/text-control.json …`."""
+"""The figures of the text benchmarks as Markdown: `python -m benchmarks.text_table docs/text-control.json …`."""
 
 import argparse
 import json
@@ -11,6 +11,7 @@ TITLES = {
     "length": "Words, two more or less",
     "tags": "Parts of speech, share of tokens",
     "infilling": "A sentence between two others, its words two more or less",
+    "spans": "A span of a kind stands at its place",
     "keywords": "Keywords, share that stands in any inflection",
     "read": "A field read from the text",
 }
@@ -24,6 +25,7 @@ COLUMNS: dict[str, tuple[str, Callable]] = {  # in a cell → (heading, how it i
     "right": ("right %", percent),
     "valid": ("valid JSON %", percent),
     "success": ("success %", percent),
+    "second": ("by another parser %", percent),
     "whole": ("all of it %", percent),
     "bleu": ("BLEU-4", "{:.1f}".format),
     "rouge_l": ("ROUGE-L", "{:.3f}".format),

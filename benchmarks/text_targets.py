@@ -25,7 +25,7 @@ class Target:
     """What one request is to reach.
 
     Attributes:
-        asked: way → the fields of its spec; "gamma" is the guidance towards the fields.
+        asked: way → the fields of its spec.
         success: text → 0 to 1.
         held_out: the text that a person wrote for it.
         reference: for infilling, what was hidden; `inside` cuts it out of a text.
@@ -68,7 +68,7 @@ def _ways(template: str, constraint: str, free: dict | None = None) -> dict[str,
     return {
         **({} if free is None else {"unguided": free}),
         "conditioned": shown,
-        "guided": shown | {"gamma": GAMMA},
+        "guided": shown | {"field_guidance": GAMMA},
         "constrained": hard,
         "particles": hard | {"particles": PARTICLES},
     }

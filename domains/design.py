@@ -21,10 +21,10 @@ from seqdiff.embedding import EmbeddedProcess
 from seqdiff.likelihood import any_order_bound
 from seqdiff.likelihood.gaussian import embedded_bound
 from seqdiff.processes.absorbing import Absorbing
-from seqdiff.samplers.drive import DrawOptions, Filled, generate, generate_clouds
+from seqdiff.samplers.drive import Filled, generate, generate_clouds
 from seqdiff.samplers.registry import get_sampler
 
-__all__ = ["Design", "DesignSpec", "Designs", "Task", "design", "design_batches", "prepare", "read_spec"]
+__all__ = ["Design", "DesignSpec", "Designs", "Task", "answer", "design", "design_batches", "prepare", "read_spec"]
 
 
 @dataclass(frozen=True)
@@ -152,15 +152,18 @@ def _certificate(task: Task, tokens: Tensor, index: int, chosen: int, filled: Fi
     if task.gradients:
         law, found["guidance"] = "gradients", wishes
     on_vectors = law == "uncorrected" and isinstance(task.checkpoint.process, EmbeddedProcess)
-    text = words("vectors" if on_vectors else law, spec.steps, task.cloud, wished) + _sharpened(spec.options())
-    return Certificate(law, text, **found, seed=spec.seed, model=task.checkpoint.sha256)
+    text = words("vectors" if on_vectors else law, spec.steps, task.cloud, wished) + _sharpened(spec)
+    guided = {spec.guidance, spec.field_guidance} - {0, 1}  # with γ = 0 and 1 it is a model of its own
+    return Certificate("heuristic" if guided else law, text, **found, seed=spec.seed, model=task.checkpoint.sha256)
 
 
-def _sharpened(options: DrawOptions) -> str:
-    """What "the model" is where p(x0 | x_t) is sharpened: another denoiser, whose law is no power of that of whole rows."""
-    said = [f"temperature {options.temperature:g}"] * (options.temperature != 1)
-    said += [f"top-p {options.top_p:g}"] * (options.top_p != 1)
-    return f"; the model is its p(x0 | x_t) at {' and '.join(said)}, position by position" if said else ""
+def _sharpened(spec: DesignSpec) -> str:
+    """What "the model" is where p(x0 | x_t) is sharpened or guided: another denoiser, whose law is no power of that of rows."""
+    said = [f"at temperature {spec.temperature:g}"] * (spec.temperature != 1)
+    said += [f"at top-p {spec.top_p:g}"] * (spec.top_p != 1)
+    said += [f"guided to the class {spec.label} (γ = {spec.guidance:g}, heuristic)"] * (spec.guidance != 1)
+    said += [f"guided to the fields (γ = {spec.field_guidance:g}, heuristic)"] * (spec.field_guidance != 1)
+    return f"; the model is its p(x0 | x_t) {' and '.join(said)}, position by position" if said else ""
 
 
 def _bounds(task: Task, tokens: Tensor, index: Tensor, canvases: list[Canvas]) -> tuple[list, list]:
@@ -200,27 +203,38 @@ def design(
 
     Ctrl-C (KeyboardInterrupt) keeps what is done: the answer then has `complete` False.
     """
-    spec = spec or DesignSpec.from_dict(fields)
     started = time.perf_counter()
-    task = prepare(spec, checkpoint)
-    ready = time.perf_counter()
+    task = prepare(spec or DesignSpec.from_dict(fields), checkpoint)
+    return answer(task, time.perf_counter() - started, progress, watch)
+
+
+def answer(
+    task: Task,
+    load_seconds: float = 0.0,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    watch=None,
+) -> Designs:
+    """The designs of a request that is ready; `design` has the other arguments.
+
+    Args:
+        load_seconds: that went into making it ready, for `Designs.timing`.
+    """
+    started, asked = time.perf_counter(), task.spec.n
     done: list[Design] = []
     abstained: list[int] = []
     lost: dict[int, str] = {}
     complete = True
     try:
-        progress(0, spec.n)
+        progress(0, asked)
         for made in design_batches(task, watch):
             done += made.designs
             abstained += made.abstained
             lost |= made.lost
-            progress(len(done) + len(abstained) + len(lost), spec.n)
+            progress(len(done) + len(abstained) + len(lost), asked)
     except KeyboardInterrupt:
         complete = False
-    finished = time.perf_counter()
-    timing = {
-        "load_seconds": round(ready - started, 3),
-        "design_seconds": round(finished - ready, 3),
-        "designs_per_second": round(len(done) / max(finished - ready, 1e-9), 3),
-    }
-    return Designs(sorted(done, key=lambda d: d.index), spec, timing, complete, sorted(abstained), dict(sorted(lost.items())))
+    seconds = time.perf_counter() - started
+    timing = {"load_seconds": load_seconds, "design_seconds": seconds, "designs_per_second": len(done) / max(seconds, 1e-9)}
+    timing = {name: round(value, 3) for name, value in timing.items()}
+    done.sort(key=lambda item: item.index)
+    return Designs(done, task.spec, timing, complete, sorted(abstained), dict(sorted(lost.items())))

@@ -77,9 +77,17 @@ class Task:
 
     @property
     def denoiser(self) -> Any:
-        """The model as it is asked: guided towards its class, if that was wanted."""
-        model = self.checkpoint.denoiser
-        return model if self.spec.guidance == 1 else ClassifierFree(model, self.spec.guidance)
+        """The model as it is asked: guided towards fields, and towards its class, where that was wanted.
+
+        Raises ConfigError where there is nothing to be guided to.
+        """
+        model, spec = self.checkpoint.denoiser, self.spec
+        if spec.field_guidance != 1:
+            domain = get_domain(spec.domain)
+            if not hasattr(domain, "towards_fields"):
+                raise ConfigError(f"field_guidance: expected a text, which fields stand before; got domain {spec.domain!r}")
+            model = domain.towards_fields(model, self.checkpoint, spec.field_guidance)
+        return model if spec.guidance == 1 else ClassifierFree(model, spec.guidance)
 
     @property
     def alphabet(self) -> Alphabet:
@@ -136,8 +144,10 @@ def prepare(spec: DesignSpec, checkpoint: Checkpoint | None = None, weigh: bool 
     checkpoint = checkpoint or load_checkpoint(find_model(spec.model, spec.domain))
     checkpoint.label_index(spec.label)
     process = checkpoint.process
+    task = Task(spec, checkpoint, ())
+    _ = task.denoiser  # what the model cannot be guided to is refused before the template
     variants = domain.templates(spec, checkpoint)
-    task = replace(Task(spec, checkpoint, ()), **wished(spec, checkpoint))
+    task = replace(task, **wished(spec, checkpoint))
     get_sampler(task.sampler, process)
     if spec.particles not in (None, 1) and not isinstance(process, TokenProcess):
         raise ConfigError(

@@ -42,6 +42,7 @@ class DesignSpec:
             right under constraints and bend it to wishes, at that many times the passes.
         guidance: γ of classifier-free guidance towards `label`, 0 to 20; 1 is the model's own conditional law, more than 1
             says more than the label does, at twice the passes (p ∝ p_label^γ p_any^{1−γ} at every position).
+        field_guidance: the same towards the fields that stand before a text (p ∝ p_told^γ p_hidden^{1−γ}), 0 to 20; 1 is none.
         bound_draws: Monte Carlo draws of each design's likelihood bound (one pass each); 0 leaves the bound out.
         task: what is to be done with what is drawn, a name of `domains.smiles.task_names.TASKS`; None for a template.
         lengths: (low, high) tokens of every gap of a task, None for the task's own.
@@ -70,6 +71,7 @@ class DesignSpec:
     lengths: tuple[int, int] | None = None
     ring_atoms: int | None = None
     templates: int | None = None
+    field_guidance: float = 1.0
 
     def __post_init__(self):
         if self.syntax is None:
@@ -85,8 +87,9 @@ class DesignSpec:
             raise ConfigError(
                 f"particles: expected at least 2 with wishes, to choose from; got 1 with {', '.join(self.wishes)}"
             )
-        if not 0 <= self.guidance <= 20:
-            raise ConfigError(f"guidance: expected 0 to 20, got {self.guidance}")
+        for name in ("guidance", "field_guidance"):
+            if not 0 <= getattr(self, name) <= 20:
+                raise ConfigError(f"{name}: expected 0 to 20, got {getattr(self, name)}")
         if self.guidance != 1 and self.label is None:
             raise ConfigError(f"guidance: expected a label to be guided to, got none with guidance {self.guidance}")
         self._check_task()

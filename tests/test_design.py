@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from tiny_model import tiny_checkpoint
 
 from constraints.certificate import Certificate
-from domains.design import Design, DesignSpec, design, read_spec
+from domains.design import Design, DesignSpec, design, prepare, read_spec
+from domains.design import answer as finished
 from domains.novelty import Known
 from domains.registry import find_model, get_domain
 from domains.smiles.data import canonical
@@ -174,6 +175,14 @@ def test_progress_counts_to_the_end(model):
     made = answer(model, FIXED, n=20, batch_size=8, progress=lambda done, total: seen.append((done, total)))
     assert seen == [(0, 20), (8, 20), (16, 20), (20, 20)]
     assert made.complete and set(made.timing) == {"load_seconds", "design_seconds", "designs_per_second"}
+
+
+def test_a_request_that_is_ready_is_answered_as_one_that_is_asked_for(model):
+    spec = DesignSpec("smiles", TEMPLATE, n=9, batch_size=2, wishes=("valid",), particles=2)
+    seen: list = []
+    ready, asked = finished(prepare(spec, model), 1.5, lambda *done: seen.append(done)), design(spec, checkpoint=model)
+    assert ready.abstained and ready.to_dict() | {"timing": 0} == asked.to_dict() | {"timing": 0}
+    assert ready.timing["load_seconds"] == 1.5 and seen[0] == (0, 9) and seen[-1] == (9, 9)
 
 
 def test_an_interrupt_keeps_what_is_done(model):

@@ -15,7 +15,7 @@ from apps.api.limits import check_length
 from apps.api.passes import Lane, Passes, Shared
 from apps.api.plans import Plans
 from apps.api.turns import Turns
-from domains.design import Designs, DesignSpec, Task, design_batches
+from domains.design import Designs, DesignSpec, answer
 from seqdiff.checkpoint import Checkpoint
 
 
@@ -122,7 +122,7 @@ class Engine:
             if work.spec.task is not None:  # of a template it was checked when the request was read
                 check_length(work.spec, checkpoint)
             task = self.plans.ready(work.spec, sharing(checkpoint, work.model, self.passes, work.lane), work.lane)
-            found = answer(task, work.begun, watch)
+            found = answer(task, time.monotonic() - work.begun, watch=watch)
         except BaseException as caught:  # whatever it is, it is this request's alone
             error = caught
         finally:
@@ -146,16 +146,3 @@ class Engine:
         self._jobs.shutdown(wait=True)
         self.passes.close()
         self.turns.close()
-
-
-def answer(task: Task, begun: float, watch: Callable | None) -> Designs:
-    """The designs of a task that was begun at time.monotonic() `begun`."""
-    ready, done, abstained, lost = time.monotonic(), [], [], {}
-    for made in design_batches(task, watch):
-        done += made.designs
-        abstained += made.abstained
-        lost |= made.lost
-    seconds = time.monotonic() - ready
-    timing = {"load_seconds": ready - begun, "design_seconds": seconds, "designs_per_second": len(done) / max(seconds, 1e-9)}
-    told = {name: round(value, 3) for name, value in timing.items()}
-    return Designs(sorted(done, key=lambda d: d.index), task.spec, told, True, sorted(abstained), dict(sorted(lost.items())))

@@ -46,7 +46,8 @@ def spec_schema(job: bool) -> dict[str, Any]:
         whole |= {"minimum": 1, "maximum": bound}
     fields["bound_draws"] |= {"minimum": 0, "maximum": limits.DRAWS}
     fields["seed"] |= {"minimum": 0, "maximum": 2**63 - 1}
-    fields["guidance"] |= {"minimum": 0, "maximum": 20}
+    for name in ("guidance", "field_guidance"):
+        fields[name] |= {"minimum": 0, "maximum": 20}
     fields["temperature"] |= {"exclusiveMinimum": 0}
     fields["top_p"] |= {"exclusiveMinimum": 0, "maximum": 1}
     fields["domain"] |= {"enum": list(DOMAINS)}

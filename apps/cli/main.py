@@ -201,6 +201,7 @@ def design_text(
     scorer: Scorers = None,
     particles: Particles = None,
     guidance: Guidance = None,
+    field_guidance: Annotated[float | None, typer.Option(help="Strength of guidance to fields.", show_default="1.0")] = None,
     spec: Spec = None,
     out: Annotated[list[Path] | None, _out(".txt .csv .jsonl")] = None,
     json: Json = False,

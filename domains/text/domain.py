@@ -24,6 +24,7 @@ from domains.variant import Variant
 from seqdiff.alphabet import Alphabet
 from seqdiff.checkpoint import Checkpoint
 from seqdiff.errors import ConfigError, TemplateError
+from seqdiff.processes.absorbing import Absorbing
 from seqdiff.training.data import EncodedData
 
 SUFFIXES = (".txt", ".csv", ".jsonl")
@@ -51,6 +52,8 @@ def templates(spec: DesignSpec, checkpoint: Checkpoint) -> list[Variant]:
         read = read_template(text)
     if not read.holes:
         raise TemplateError(f"template: expected a hole such as {{4-9}} or {{}} to be filled; got none in\n  {text}")
+    if spec.field_guidance != 1 and not tells(read):
+        raise ConfigError(f"field_guidance: expected fields that are told, as in [food] Thai [text] {{}}; got\n  {text}")
     template = lay_out(read, alphabet, lengths.free_gap(read, checkpoint, spec.label))
     asked, patterns = [], [hole.tags for hole in read.holes]
     if said_by_one_hole(read) and patterns[-1] is None and kind_of(alphabet) == "words":
@@ -72,6 +75,12 @@ def templates(spec: DesignSpec, checkpoint: Checkpoint) -> list[Variant]:
             tagging.syntax(template, patterns, alphabet),
         )
     ]
+
+
+def tells(read: TextTemplate) -> bool:
+    """Whether a field has a value, or a part of one."""
+    before = read.items[: read.items.index(("marker", TEXT))] if read.fields else ()
+    return any(kind == "words" for kind, _ in before)
 
 
 def said_by_one_hole(read: TextTemplate) -> bool:
@@ -105,6 +114,18 @@ def gradient(text: str, alphabet: Alphabet):
     from domains.text.gradients import gradient as gradient_of
 
     return gradient_of(text, alphabet)
+
+
+def towards_fields(denoiser, checkpoint: Checkpoint, gamma: float):
+    """The denoiser guided towards the fields before a text. Raises ConfigError for a model that has none, or masks none."""
+    from domains.text.guidance import FieldsGuided
+
+    if not isinstance(checkpoint.process, Absorbing):
+        raise ConfigError(
+            "field_guidance: expected a masked model, whose fields can be hidden from it, "
+            f"got one whose process is {type(checkpoint.process).__name__}"
+        )
+    return FieldsGuided(denoiser, checkpoint.alphabet, gamma)
 
 
 def finish(tokens: list[str], canvas: Canvas, alphabet: Alphabet, known) -> dict:

@@ -30,7 +30,7 @@ class FieldsGuided:
 
     def __init__(self, denoiser: Any, alphabet: Alphabet, gamma: float):
         if TEXT not in alphabet.ids:
-            raise ConfigError("guidance: expected a model with fields, got one that knows none")
+            raise ConfigError("field_guidance: expected a model with fields, got one that knows none")
         self.denoiser, self.gamma, self.mask, self.text = denoiser, gamma, alphabet.mask, alphabet.ids[TEXT]
         self.markers = torch.tensor([i for token, i in alphabet.ids.items() if is_marker(token)])
         self.vocabulary, self.labels, self.config = denoiser.vocabulary, denoiser.labels, denoiser.config

@@ -33,6 +33,7 @@ OTHER = {
     "lengths": (1, 2),
     "ring_atoms": 12,
     "templates": 3,
+    "field_guidance": 2.0,
 }
 
 

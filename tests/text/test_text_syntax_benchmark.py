@@ -5,9 +5,12 @@ import lzma
 
 from text_model import tiny_text
 
-from benchmarks.text_syntax import main, spans, tags
+from benchmarks.text_control import Made
+from benchmarks.text_syntax import by_reader, main, spans, tags
 from domains.text.fields import Example
+from domains.text.parsing.corpus import Sentence
 from domains.text.parsing.parser import bundled
+from domains.text.parsing.train import untrained
 from domains.text.syntax import held, read_span
 
 TEXT = "The cheap pub near the river serves good food."
@@ -28,6 +31,14 @@ def test_targets_are_spans_and_tags_of_the_text():
     assert len(held(tag.asked["constrained"]["wishes"]) or ()) == 10
 
 
+def test_another_parser_reads_what_the_first_chose(tmp_path):
+    strange = untrained([Sentence(("a", "b"), ("FW", "UH"), ("X", "X"), (2, 0), ("dep", "root"))], 0)  # knows foreign words
+    (span,), (tag,) = spans([EXAMPLE], bundled()), tags([EXAMPLE], bundled())
+    made = Made([[TEXT, "Go on."]], 0, 0, 0.0)
+    assert by_reader(made, [span], 2, bundled()) == 1 / 2 and by_reader(made, [tag], 4, bundled()) < 1 / 2
+    assert by_reader(made, [span], 2, strange) == by_reader(made, [tag], 2, strange) == 0
+
+
 def test_a_run_on_a_tiny_model(tmp_path, capsys):
     mr = "__start_name__ The Mill __end_name__ __start_food__ food {} __end_food__"
     lines = [f"{mr.format('a' * k)}\tThe Mill is a cheap pub near the river . <eos>|||" for k in range(300)]
@@ -40,8 +51,9 @@ def test_a_run_on_a_tiny_model(tmp_path, capsys):
     cells = main(asked)
     assert json.loads((tmp_path / "out.json").read_text())["published"]["spans"] == {"Diffusion-LM": 0.938, "FUDGE": 0.542}
     of = {(cell["task"], cell["way"]): cell for cell in cells}
-    assert {way for _, way in of} == {"held out", "unguided", "guided", "lexicon", "constrained"}
+    assert {way for _, way in of} == {"held out", "unguided", "guided", "lexicon", "weighed", "constrained", "particles"}
     assert of["spans", "held out"]["success"] == of["tags", "held out"]["success"] == 1
+    assert of["tags", "particles"]["passes"] > of["tags", "constrained"]["passes"] > of["tags", "lexicon"]["passes"]
     for task in ("spans", "tags"):
         assert of[task, "constrained"]["success"] == of[task, "constrained"]["returned"]  # one was asked
     before = (tmp_path / "out.json").read_text()
