@@ -61,6 +61,25 @@ def features(peptides: Sequence[str]) -> Tensor:
     return torch.from_numpy(rows)
 
 
+def logistic(x: Tensor, y: Tensor, ridge: float) -> tuple[Tensor, Tensor]:
+    """w (d,) and b that make the mean of −log p(y | x) + ridge |w|²/2 least, which one pair does; x (n, d), y (n,) in 0, 1.
+
+    p(1 | x) = σ(x · w + b).
+    """
+    w = torch.zeros(x.shape[1] + 1, dtype=torch.float64, requires_grad=True)
+    optimiser = torch.optim.LBFGS([w], max_iter=500, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        optimiser.zero_grad()
+        value = torch.nn.functional.binary_cross_entropy_with_logits(x @ w[1:] + w[0], y.double())
+        value = value + ridge / 2 * w[1:].square().sum()
+        value.backward()
+        return value
+
+    optimiser.step(loss)  # type: ignore[arg-type]
+    return w.detach()[1:], w.detach()[0]
+
+
 @dataclass(frozen=True)
 class Judge:
     """p(antimicrobial | peptide) by logistic regression with a ridge, of standardised features."""
@@ -72,22 +91,10 @@ class Judge:
 
     @classmethod
     def fit(cls, peptides: Sequence[str], y: Tensor, ridge: float = RIDGE) -> "Judge":
-        """y (n,) in 0, 1. The minimum of the mean of −log p(y | x) + ridge |w|²/2, which is unique."""
+        """y (n,) in 0, 1."""
         x = features(peptides)
         center, scale = x.mean(0), x.std(0).clamp(min=1e-6)
-        z, target = (x - center) / scale, y.double()
-        w = torch.zeros(x.shape[1] + 1, dtype=torch.float64, requires_grad=True)
-        optimiser = torch.optim.LBFGS([w], max_iter=500, line_search_fn="strong_wolfe")
-
-        def loss() -> Tensor:
-            optimiser.zero_grad()
-            value = torch.nn.functional.binary_cross_entropy_with_logits(z @ w[1:] + w[0], target)
-            value = value + ridge / 2 * w[1:].square().sum()
-            value.backward()
-            return value
-
-        optimiser.step(loss)  # type: ignore[arg-type]
-        return cls(w.detach()[1:], w.detach()[0], center, scale)
+        return cls(*logistic((x - center) / scale, y, ridge), center, scale)
 
     def __call__(self, peptides: Sequence[str]) -> list[float]:
         return (((features(peptides) - self.center) / self.scale) @ self.weights + self.bias).sigmoid().tolist()
@@ -104,10 +111,11 @@ def reliability(said: Sequence[float], y: Tensor) -> dict:
     """How well p tells held-out peptides: accuracy, area under the ROC curve, and the shares that are called antimicrobial."""
     p = torch.tensor(said, dtype=torch.float64)
     called = p >= 0.5
-    order = p[y].unsqueeze(1) - p[~y]
+    others = p[~y].sort().values
+    below, up_to = (torch.searchsorted(others, p[y], right=right) for right in (False, True))
     return {
         "accuracy": round(float((called == y).double().mean()), 4),
-        "auc": round(float(((order > 0).double() + 0.5 * (order == 0)).mean()), 4),
+        "auc": round(float((below + up_to).double().mean()) / 2 / len(others), 4),
         "amps_called": round(float(called[y].double().mean()), 4),
         "others_called": round(float(called[~y].double().mean()), 4),
     }

@@ -1,13 +1,10 @@
-"""Protein designs under constraints, counted by code that shares nothing with the constraints' own.
+"""Scaffolds of motifs, counted by code that shares nothing with the constraints' own.
 
     python -m benchmarks.protein_designs --tasks TASKS.tsv --models protein-small protein-composition protein-random --n 100
-    python -m benchmarks.protein_designs --models random-weights --n 10000 --bound-draws 0
 
-*Scaffolds*: every task of a table (task, motifs parted by |, their starts from 0, range of the whole length) is asked with its
-motifs pinned, the gap between two motifs as it is in nature, no sequon N-X-[ST] outside of the motifs, and the length in its
-range.
-*Everything*: two motifs, gaps of ranges, a total length, no sequon, at most one cysteine, a net charge of +3 to +6 and two like
-chains, in one request.
+Every task of a table (task, motifs parted by |, their starts from 0, range of the whole length) is asked with its motifs
+pinned, the gap between two motifs as it is in nature, no sequon N-X-[ST] outside of the motifs, and the length in its range.
+`benchmarks.protein_everything` asks for more at once.
 
 With `--judge MODEL` the first `--judged` designs of each model, and the natural stretch around the motifs, are told by one
 model: the bound on −log p of a designed residue given the motifs, and the pseudo-perplexity of the whole.
@@ -29,7 +26,7 @@ from statistics import fmean, stdev
 import torch
 
 from domains.design import Designs, design
-from domains.protein.constraints import composition, like_chains, net_charge, no_n_glycosylation
+from domains.protein.constraints import no_n_glycosylation
 from domains.protein.contig import resolve
 from domains.protein.data import PROTEIN
 from domains.protein.likelihoods import pseudo_perplexity
@@ -42,8 +39,6 @@ from seqdiff.processes.absorbing import Absorbing
 from seqdiff.schedules import Linear
 from seqdiff.systems.mdlm import MDLM
 
-CHAIN, LENGTHS = "{5-20}FSDLWKLLP{5-20}EVNKIKSALLSTNKAVVSL{5-20}", (60, 75)
-MOTIFS = ("FSDLWKLLP", "EVNKIKSALLSTNKAVVSL")
 SEQUON = re.compile(r"(?=N[^P][ST])")
 
 
@@ -110,28 +105,6 @@ def judged(judge: Checkpoint, rows: list[tuple[str, list[int]]], draws: int, see
     }
 
 
-def everything() -> tuple[str, str]:
-    text, ties = like_chains(CHAIN, 2)
-    held = (no_n_glycosylation() & composition("C", 0, 1) & net_charge(3, 6)).within("chain1")
-    return text, f"{ties} & {held} & length({2 * LENGTHS[0] + 1}..{2 * LENGTHS[1] + 1})"
-
-
-def everything_figures(answer: Designs) -> dict:
-    """How many designs keep each thing asked, told from the text alone."""
-    charge = {"D": -10, "E": -10, "K": 10, "R": 10, "H": 1}
-    first = [item.sequence.split("/")[0] for item in answer.designs]
-    return {
-        "like": sum(item.sequence == f"{a}/{a}" for item, a in zip(answer.designs, first, strict=True)),
-        "motifs": sum(re.fullmatch(".{5,20}" + ".{5,20}".join(MOTIFS) + ".{5,20}", a) is not None for a in first),
-        "length": sum(LENGTHS[0] <= len(a) <= LENGTHS[1] for a in first),
-        "sequons": sum(not SEQUON.search(a) for a in first),
-        "cysteines": sum(a.count("C") <= 1 for a in first),
-        "charge": sum(30 <= sum(charge.get(letter, 0) for letter in a) <= 60 for a in first),
-        "distinct": len(set(first)),
-        "lengths": len(set(map(len, first))),
-    }
-
-
 def random_weights(seed: int, scale: float = 4.0) -> Checkpoint:
     """A model whose logits, of standard deviation `scale` or so, depend on everything around a position at random."""
     generator = torch.Generator().manual_seed(seed)
@@ -157,7 +130,8 @@ class Clock:
         self.seconds += time.perf_counter() - self._since
 
 
-def measure(template: str, constraint: str, model: str, figures, options: argparse.Namespace, judge: Checkpoint | None) -> dict:
+def measure(task: dict, model: str, options: argparse.Namespace, judge: Checkpoint | None) -> dict:
+    template, constraint = scaffold(task)
     checkpoint = random_weights(options.seed) if model == "random-weights" else load_checkpoint(find_model(model, "protein"))
     clock = Clock(checkpoint.denoiser)
     asked = {"template": template, "constraint": constraint, "n": options.n, "seed": options.seed, "steps": options.steps}
@@ -171,7 +145,7 @@ def measure(template: str, constraint: str, model: str, figures, options: argpar
     return {
         "returned": len(answer.designs),
         "valid": sum(item.valid for item in answer.designs),
-        **figures(answer),
+        **scaffold_figures(task, answer),
         "word_overlap": word_overlap(list(dict.fromkeys(item.sequence for item in answer.designs))),
         "bound_per_designed": fmean(free) if free and options.bound_draws else None,
         **(judged(judge, told, options.bound_draws, options.seed) if judge and told else {}),
@@ -184,7 +158,7 @@ def measure(template: str, constraint: str, model: str, figures, options: argpar
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--tasks", type=Path, help="table of scaffolds; without one, everything alone is asked")
+    parser.add_argument("--tasks", type=Path, required=True, help="table of scaffolds")
     parser.add_argument("--models", nargs="+", default=["protein-random"])
     parser.add_argument("--n", type=int, default=100)
     parser.add_argument("--steps", type=int, default=128)
@@ -196,25 +170,18 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    tasks: list[dict | None] = [None]
-    if options.tasks:
-        with options.tasks.open(encoding="utf-8") as file:
-            tasks = [*csv.DictReader(file, delimiter="\t"), None]
+    with options.tasks.open(encoding="utf-8") as file:
+        tasks = [*csv.DictReader(file, delimiter="\t")]
     found = []
     if options.judge and options.bound_draws < 1:
         parser.error("--judge tells a bound, which takes at least one draw: --bound-draws 1 or more")
     judge = load_checkpoint(find_model(options.judge, "protein")) if options.judge else None
     for task in tasks:
-        if judge and task:
+        if judge:
             found.append({"model": "nature", "task": task["task"], **judged(judge, [natural(task)], 64, options.seed)})
             print(json.dumps(found[-1]), flush=True)
     for model, task in itertools.product(options.models, tasks):
-        name, (template, constraint) = ("everything", everything()) if task is None else (task["task"], scaffold(task))
-
-        def figures(answer: Designs, task=task) -> dict:
-            return everything_figures(answer) if task is None else scaffold_figures(task, answer)
-
-        found.append({"model": model, "task": name, **measure(template, constraint, model, figures, options, judge)})
+        found.append({"model": model, "task": task["task"], **measure(task, model, options, judge)})
         json.dump(found[-1], sys.stdout)
         print(flush=True)
     if options.out:
