@@ -1,10 +1,12 @@
 """How fast proteins are designed: `python -m benchmarks.protein_throughput [--threads 2] [--out FILE.json]`.
 
+    OMP_NUM_THREADS=2 taskset -c 0,1 python -m benchmarks.protein_throughput --threads 2 --out docs/protein-throughput.json
+
 Free chains of a length, and the same with what must hold (no sequon, at most one cysteine, a net charge): designs a second, and
-the time over that of the bare passes of the network. Seconds are of the processor, not of the clock, so that a machine with
-other work to do tells the same; with one thread they are what a free core takes. Each row runs in a process of its own, whose
-peak memory is told, and before it that with the libraries, the model and one design. No bound is drawn; what is spent once
-before the first design, on the request, is told apart.
+the time over that of the bare passes of the network. Seconds are told of the processor, so that a machine with other work to
+do tells the same with one thread, and of the clock, which is what counts with several on free cores. Each row runs in a process
+of its own, whose peak memory is told, and before it that with the libraries, the model and one design. No bound is drawn; what
+is spent once before the first design, on the request, is told apart.
 """
 
 import argparse
@@ -33,22 +35,22 @@ def measure(length: int, held: str, n: int, model: str | None, steps: int, threa
     spec = DesignSpec("protein", f"{{{length}}}", n=n, seed=1, constraint=HELD[held], steps=steps, bound_draws=0)
     design(replace(spec, n=1), checkpoint=checkpoint)
     before = peak_memory()
-    clock, passes = [0.0, 0.0], [0, 0]
+    clocks, inside, since, passes = (time.process_time, time.perf_counter), [0.0, 0.0], [0.0, 0.0], [0, 0]
 
     def enter(network, inputs):
-        clock[1] = time.process_time()
+        since[:] = [now() for now in clocks]
         passes[0] += 1
         passes[1] += inputs[0].numel()
 
     def leave(*_):
-        clock[0] += time.process_time() - clock[1]
+        inside[:] = [total + now() - then for total, now, then in zip(inside, clocks, since, strict=True)]
 
     hooks = [checkpoint.network.register_forward_pre_hook(enter), checkpoint.network.register_forward_hook(leave)]
     started = time.process_time()
     task = prepare(spec, checkpoint)
-    ready, wall = time.process_time(), time.perf_counter()
+    ready, then = (now() for now in clocks)
     designs = [item for made in design_batches(task) for item in made.designs]
-    seconds, wall = time.process_time() - ready, time.perf_counter() - wall
+    seconds, wall = time.process_time() - ready, time.perf_counter() - then
     for hook in hooks:
         hook.remove()
     return {
@@ -59,9 +61,12 @@ def measure(length: int, held: str, n: int, model: str | None, steps: int, threa
         "cpu_seconds_before": round(ready - started, 2),
         "cpu_seconds_a_design": round(seconds / n, 3),
         "designs_per_cpu_second": round(n / seconds, 3),
+        "in_the_network": round(inside[0] / seconds, 3),
+        "over_bare_passes": round(seconds / inside[0], 3),
+        "threads": threads,
         "wall_seconds": round(wall, 1),
-        "in_the_network": round(clock[0] / seconds, 3),
-        "over_bare_passes": round(seconds / clock[0], 3),
+        "designs_per_second": round(n / wall, 3),
+        "over_bare_passes_by_the_clock": round(wall / inside[1], 3),
         "passes": passes[0],
         "tokens_a_design": round(passes[1] / n),
         "megabytes": peak_memory(),
@@ -91,18 +96,9 @@ def main(arguments: list[str] | None = None) -> list[dict]:
             if options.here:
                 row = measure(length, held, options.n, options.model, options.steps, options.threads)
             else:
-                words = [
-                    "--lengths",
-                    str(length),
-                    "--held",
-                    held,
-                    "--n",
-                    str(options.n),
-                    "--steps",
-                    str(options.steps),
-                    "--here",
-                ]
-                words += ["--threads", str(options.threads)] + (["--model", options.model] if options.model else [])
+                asked = {"lengths": length, "held": held, "n": options.n, "steps": options.steps, "threads": options.threads}
+                asked |= {"model": options.model} if options.model else {}
+                words = ["--here", *(word for name, value in asked.items() for word in (f"--{name}", str(value)))]
                 command = [sys.executable, "-m", "benchmarks.protein_throughput", *words]
                 done = subprocess.run(command, capture_output=True, text=True, check=True)
                 row = json.loads(done.stdout.splitlines()[-1])
