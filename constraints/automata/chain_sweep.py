@@ -103,9 +103,9 @@ def backward(steps: Steps, masses: Masses, beta: Tensor, upto: int, room: Tensor
     It is the masses of the next position that are multiplied, for they are fewer than the states.
     """
     m, scratch = masses.m, steps.scratch(beta)
-    blocks = steps.by_block(m)
-    if room is not None:
-        room[upto].copy_(beta)
+    blocks, kept = [block.unbind(0) for block in steps.by_block(m)], [] if room is None else room.unbind(0)
+    if kept:
+        kept[upto].copy_(beta)
     for i in reversed(range(upto)):
         if i % RESCALE == 0:
             _, shift = torch.frexp(beta.amax(1, keepdim=True))
@@ -113,9 +113,9 @@ def backward(steps: Steps, masses: Masses, beta: Tensor, upto: int, room: Tensor
             masses.shift[i] = shift.flatten()
         c = masses.only[i]
         beta = steps.backward(beta, [b[i] for b in blocks], scratch) if c is None else steps.follow(beta, m[i], c)
-        if room is not None:
-            room[i].copy_(beta)
-    return Sweep([beta] if room is None else list(room), masses)
+        if kept:
+            kept[i].copy_(beta)
+    return Sweep(list(kept) or [beta], masses)
 
 
 def log_z(steps: Counted, sweep: Sweep) -> tuple[Tensor, Tensor]:
@@ -129,18 +129,37 @@ def log_z(steps: Counted, sweep: Sweep) -> tuple[Tensor, Tensor]:
     return mass.log() + math.log(2) * (shifts[-1] + masses.norm.sum(0)).double(), sound & torch.isfinite(mass)
 
 
-def pick(weight: Tensor, u: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """A label ∝ weight (B, D) from noise u (B, 1); u Σ weight, the weights up to the label and its own: (B, 1) each."""
-    cumulative = weight.cumsum(-1, dtype=torch.float64)
-    threshold = u * cumulative[:, -1:]
-    label = torch.searchsorted(cumulative, threshold, right=True).clamp_(max=weight.shape[1] - 1)
-    return label, threshold, cumulative.gather(-1, label), weight.gather(-1, label)
+class Choices:
+    """Labels of n positions for B rows, drawn one position after the other, and what each choice leaves of its noise.
 
+    What is chosen goes into tables made once: of so few numbers, making a table costs as much as filling it.
+    """
 
-def left_of(threshold: Tensor, upper: Tensor, weight: Tensor) -> Tensor:
-    """What a choice leaves of its noise: uniform again, given the choice."""
-    left = 1 - (upper - threshold) / weight
-    return torch.where(left < 1, left.clamp(min=0), 0.0)
+    def __init__(self, n: int, rows: int, like: Tensor):
+        self._label = torch.empty(n, rows, 1, dtype=torch.int64, device=like.device)
+        self._threshold, self._upper = like.new_empty(2, n, rows, 1, dtype=torch.float64).unbind(0)
+        self._weight = like.new_empty(n, rows, 1)
+        self._tables = [table.unbind(0) for table in (self._label, self._threshold, self._upper, self._weight)]
+
+    def pick(self, k: int, weight: Tensor, u: Tensor, cumulative: Tensor) -> Tensor:
+        """The k-th label (B, 1) ∝ weight (B, D) from noise u (B, 1); `cumulative` (B, D) float64 is room for its sums."""
+        label, threshold, upper, own = (table[k] for table in self._tables)
+        torch.cumsum(weight, -1, dtype=torch.float64, out=cumulative)
+        torch.mul(u, cumulative[:, -1:], out=threshold)
+        torch.searchsorted(cumulative, threshold, right=True, out=label)
+        label.clamp_(max=weight.shape[1] - 1)
+        torch.gather(cumulative, -1, label, out=upper)
+        torch.gather(weight, -1, label, out=own)
+        return label
+
+    def labels(self) -> Tensor:
+        """(B, n) int64."""
+        return self._label.squeeze(-1).T
+
+    def left(self) -> Tensor:
+        """What the choices leave of their noise, (B, n): uniform again, given the choice."""
+        left = 1 - (self._upper - self._threshold) / self._weight
+        return torch.where(left < 1, left.clamp(min=0), 0.0).squeeze(-1).T
 
 
 def _needed(steps: Counted, m: Tensor) -> float:

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from constraints.automata.chain_steps import Bags, Steps
-from constraints.automata.chain_sweep import HIGHEST, RESCALE, Masses, Sweep, left_of, pick, power
+from constraints.automata.chain_sweep import HIGHEST, RESCALE, Choices, Masses, Sweep, power
 
 STEP = 2**14  # what a stage costs besides its sums, in numbers summed
 WORTH = 0.7  # of the cost of all states, below which live ones are swept
@@ -144,25 +144,25 @@ class Live:
         """Labels (B, L′) of the first `upto` stages, drawn one after the other, and what is left of each u."""
         m = sweep.masses.m
         _, H, _, W = m.shape
-        b = torch.arange(H * W, device=m.device)
-        group, within = (b // W).unsqueeze(-1), (b % W).unsqueeze(-1)
-        state, noise = torch.zeros_like(b), u[:, : self.end(upto)].clamp(max=HIGHEST)
-        labels, open_at, drawn = torch.empty_like(noise, dtype=torch.int64), [], []
+        B = H * W
+        group, within = torch.arange(H, device=m.device).view(H, 1, 1), torch.arange(W, device=m.device).unsqueeze(-1)
+        open_ = [stage.first for stage in self.stages[:upto] if stage.sums is not None]
+        choices, noise = Choices(len(open_), B, m), u[:, : self.end(upto)].double().clamp(max=HIGHEST)
+        labels, state, k = torch.empty_like(noise, dtype=torch.int64), within.new_zeros(B), 0
         for stage, after in zip(self.stages[:upto], sweep.beta[1:], strict=False):
             i = stage.first
             following = stage.step.index_select(0, state).long()
             if stage.sums is None:
                 labels[:, i : stage.last], state = stage.labels, following[:, 0]
                 continue
-            mass = m[i].transpose(1, 2).reshape(H * W, -1)
-            weight = after[group, following, within].mul_(mass if stage.every else mass.index_select(1, stage.labels))
-            picked = pick(weight, noise[:, i : i + 1])
-            state = following.gather(1, picked[0]).squeeze(1)
-            labels[:, i] = stage.labels[picked[0].squeeze(1)]
-            open_at.append(i)
-            drawn.append(picked[1:])
-        if drawn:
-            noise[:, open_at] = left_of(*(torch.cat(column, 1) for column in zip(*drawn, strict=True)))
+            mass = m[i].transpose(1, 2).reshape(B, -1)
+            place = (group * (after.shape[1] * W) + within).view(B, 1).add(following, alpha=W)
+            weight = after.view(-1).index_select(0, place.view(-1)).view_as(following)
+            weight.mul_(mass if stage.every else mass.index_select(1, stage.labels))
+            label = choices.pick(k, weight, noise[:, i : i + 1], torch.empty_like(weight, dtype=torch.float64))
+            state, k = following.gather(1, label).squeeze(1), k + 1
+            labels[:, i] = stage.labels[label.squeeze(1)]
+        noise[:, open_] = choices.left()
         return labels, noise
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from constraints.automata.chain_steps import Steps
-from constraints.automata.chain_sweep import HIGHEST, Masses, Sweep, accepted, backward, left_of, pick
+from constraints.automata.chain_sweep import HIGHEST, Choices, Masses, Sweep, accepted, backward
 
 
 class Whole:
@@ -45,20 +45,18 @@ class Whole:
 
     def path(self, sweep: Sweep, u: Tensor, upto: int) -> tuple[Tensor, Tensor]:
         """Labels (B, L′) of the first `upto` positions, drawn one after the other, and what is left of each u."""
-        m, beta = sweep.masses.m, sweep.beta
+        m, step = sweep.masses.m, self._steps.step
         _, H, D, W = m.shape
         B = H * W
         group, within = torch.arange(H, device=m.device), torch.arange(W, device=m.device)
         row = (group.unsqueeze(-1) * (self.states + 1) * W + within).view(B, 1)  # of (state 0, row b) in a flat β
-        state = torch.full((B,), self.start, device=m.device)
-        drawn = []
-        for mass, after, u_i in zip(m[:upto].transpose(2, 3), beta[1:], u.T.clamp(max=HIGHEST).unsqueeze(-1), strict=False):
-            following = self._steps.step.index_select(0, state)
-            weight = after.take(torch.add(row, following, alpha=W))
+        state, following, place = row.new_full((B, 1), self.start), row.new_empty(B, D), row.new_empty(B, D)
+        weight, cumulative = m.new_empty(B, D), m.new_empty(B, D, dtype=torch.float64)
+        choices, noise = Choices(upto, B, m), u.T.double().clamp(max=HIGHEST).unsqueeze(-1)
+        for i, (mass, after, u_i) in enumerate(zip(m[:upto].transpose(2, 3), sweep.beta[1:], noise, strict=False)):
+            torch.index_select(step, 0, state.view(-1), out=following)
+            torch.add(row, following, alpha=W, out=place)
+            torch.index_select(after.view(-1), 0, place.view(-1), out=weight.view(-1))
             weight.view(H, W, D).mul_(mass)
-            drawn.append(pick(weight, u_i))
-            state = following.gather(-1, drawn[-1][0]).squeeze(-1)
-        if not drawn:
-            return state.new_empty(B, 0), u.new_empty(B, 0)
-        label, *choice = (torch.cat(column, -1) for column in zip(*drawn, strict=True))
-        return label, left_of(*choice)
+            torch.gather(following, -1, choices.pick(i, weight, u_i, cumulative), out=state)
+        return choices.labels(), choices.left()
