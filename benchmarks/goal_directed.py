@@ -31,8 +31,8 @@ from domains.registry import find_model
 from domains.smiles.data import read_smiles
 from domains.smiles.goals import GOALS, read_goal
 from domains.smiles.moves import Moves
-from domains.smiles.pieces import canonical, scaffold
-from domains.smiles.redesign import Redesign, environments
+from domains.smiles.pieces import canonical
+from domains.smiles.redesign import Redesign, environments, niches
 from seqdiff.checkpoint import load_checkpoint
 
 START, FILE = 100, "molecules/zinc250k.smi.xz"
@@ -73,7 +73,7 @@ def run(way: str, goal: str, seed: int, budget: int, options) -> dict:
             print(f"{way} {goal} {seed}: {seen.calls} calls, best {seen.best:.4f}, ten best {seen.top10:.4f}", flush=True)
 
     first = not path.exists()
-    archive = Archive(scaffold, moves.crowd) if way == "redesign" and moves.crowd else Archive()
+    archive = Archive(niches(moves)) if way == "redesign" else Archive()
     outcome = campaign(
         read_goal(OTHERS.get(goal, goal)), proposer, budget, seed, archive, identity, path, progress, save_every=60
     )

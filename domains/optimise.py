@@ -20,8 +20,8 @@ from domains.design import DesignSpec, design
 from domains.registry import find_model
 from domains.smiles.goals import Goal, read_goal
 from domains.smiles.moves import Moves
-from domains.smiles.pieces import canonical, scaffold
-from domains.smiles.redesign import Redesign
+from domains.smiles.pieces import canonical
+from domains.smiles.redesign import Redesign, niches
 from seqdiff.checkpoint import Checkpoint, load_checkpoint
 from seqdiff.errors import ConfigError
 from seqdiff.training.config import from_table
@@ -119,7 +119,7 @@ def optimise(
         "start": hashlib.sha256(texts.encode()).hexdigest(),
     }
     proposer = Redesign(checkpoint, first, spec.moves, spec.label)
-    archive = Archive(scaffold if spec.moves.crowd else None, max(1, spec.moves.crowd))
+    archive = Archive(niches(spec.moves))
     where = None if path is None else Path(path)
     outcome = campaign(asked, proposer, spec.budget, spec.seed, archive, identity, where, progress)
     timing = {"seconds": round(outcome.seconds, 3), "proposed": outcome.proposed, "drawn": proposer.tried}

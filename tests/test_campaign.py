@@ -146,11 +146,21 @@ def test_parents_are_drawn_log_uniformly_by_rank():
 
 
 def test_a_population_is_not_one_family():
-    archive = Archive(niche=lambda text: text[0], crowd=2)
-    for text, score in (("a1", 9), ("a2", 8), ("a3", 7), ("b1", 6), ("a4", 5), ("c1", 4)):
-        archive.add(Candidate(text, text), score, 0)
-    assert [e.text for e in archive.population(4)] == ["a1", "a2", "b1", "c1"]
-    assert [e.text for e in archive.best(3)] == ["a1", "a2", "a3"]
+    scored = (("a1", 9), ("a2", 8), ("a3", 7), ("b1", 6), ("a4", 5), ("c4", 4), ("c5", 3))
+    families, numbers = (lambda text: text[0], 2), (lambda text: text[1], 1)
+    for niches, expected in (
+        ([families], ["a1", "a2", "b1", "c4"]),
+        ([numbers], ["a1", "a2", "a3", "a4"]),
+        ([families, numbers], ["a1", "a2", "c4", "c5"]),
+        ([], ["a1", "a2", "a3", "b1"]),
+    ):
+        archive = Archive(niches)
+        for text, score in scored:
+            archive.add(Candidate(text, text), score, 0)
+        assert [e.text for e in archive.population(4)] == expected
+        assert [e.text for e in archive.best(3)] == ["a1", "a2", "a3"]
+    with pytest.raises(ConfigError, match="crowd: expected at least 1 of a niche, got 0"):
+        Archive([(str, 0)])
 
 
 def test_the_area_under_the_top_curve_by_hand():

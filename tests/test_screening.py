@@ -5,9 +5,10 @@ import math
 import numpy as np
 import pytest
 
+from domains.campaign import surrogate
 from domains.campaign.archive import Archive, Candidate
 from domains.campaign.shares import FLOOR, GOOD, LATEST, shares
-from domains.campaign.surrogate import BITS, NOISE, TWINS, Surrogate, quantiles, tanimoto, unary
+from domains.campaign.surrogate import ALIKE, BEST, BITS, NOISE, TWINS, Surrogate, quantiles, tanimoto, unary
 
 
 def letters(text: str) -> dict[int, int]:
@@ -61,12 +62,29 @@ def test_what_is_like_the_good_is_chosen():
     assert chosen == [1, 2]
 
 
-def test_twins_beyond_a_few_come_last():
-    """Features do not see the order of letters: texts of the same letters are twins."""
-    archive = archive_of({"b" * 8: 0.0, "aaaaaaab": 7.0})
-    twins = ["a" * k + "b" + "a" * (7 - k) for k in range(7)]
+WITH_ONE_B = ["a" * k + "b" + "a" * (7 - k) for k in range(7)]  # features do not see the order of letters: these are twins
+
+
+@pytest.mark.parametrize(
+    ("seen", "asked"),
+    [
+        ({"aaaaaaab": 7.0}, ALIKE - 1),  # one more, to see whether the goal tells them apart
+        ({"aaaaaaab": 7.0, "aaaaabaa": 7.0}, 0),  # it does not
+        ({"aaaaaaab": 7.0, "aaaaabaa": 6.0}, TWINS - 2),  # it does
+    ],
+)
+def test_twins_beyond_a_few_come_last(seen, asked):
+    archive = archive_of({"b" * 8: 0.0, **seen})
+    twins = [text for text in WITH_ONE_B if text not in archive]
     chosen = Surrogate(letters).choose(archive, [*twins, "bbbbbbbbb"], 8, np.random.default_rng(0))
-    assert chosen == [*range(TWINS - 1), 7, *range(TWINS - 1, 7)]
+    assert chosen == [*range(asked), len(twins), *range(asked, len(twins))]
+
+
+def test_twins_of_the_best_do_not_take_the_places_that_others_are_learned_from():
+    twins = {"a" * k + "b" + "a" * (BEST - k): 9.0 for k in range(BEST + 1)}
+    latest = {"c" * k: 0.0 for k in range(1, surrogate.LATEST + 1)}
+    mean, deviation = Surrogate(letters).guess(archive_of({"xyz": 5.0, **twins, **latest}), ["xyz"])
+    assert mean[0] > 1 and deviation[0] < 0.3  # not forgotten: it was seen, and it is good
 
 
 def test_a_move_is_made_as_often_as_it_succeeds_of_late():

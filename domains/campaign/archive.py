@@ -43,16 +43,20 @@ class Entry(Candidate):
 
 
 class Archive:
-    """Entries in the order of their calls. niche: text → what it is crowded with, None for no niches."""
+    """Entries in the order of their calls.
 
-    def __init__(self, niche: Callable[[str], str] | None = None, crowd: int = 10):
-        if crowd < 1:
-            raise ConfigError(f"crowd: expected at least 1 of a niche, got {crowd}")
+    niches: pairs of a function of a text, and how many of one value of it a population holds at most.
+    """
+
+    def __init__(self, niches: Sequence[tuple[Callable[[str], str], int]] = ()):
+        for _, crowd in niches:
+            if crowd < 1:
+                raise ConfigError(f"crowd: expected at least 1 of a niche, got {crowd}")
         self.entries: list[Entry] = []
-        self.niche, self.crowd = niche, crowd
+        self.niches = list(niches)
         self._call: dict[str, int] = {}
         self._ranked: list[tuple[float, int]] = []
-        self._niches: list[str] = []
+        self._niches: list[list[str]] = []  # of each entry, its value of each niche
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -68,7 +72,7 @@ class Archive:
         entry = Entry(**vars(candidate), score=score, call=len(self), generation=generation)
         self._call[entry.text] = entry.call
         self.entries.append(entry)
-        self._niches.append("" if self.niche is None else self.niche(entry.text))
+        self._niches.append([niche(entry.text) for niche, _ in self.niches])
         if score > -math.inf:
             bisect.insort(self._ranked, (-score, entry.call))
         return entry
@@ -78,14 +82,14 @@ class Archive:
         return [self.entries[call] for _, call in self._ranked[:k]]
 
     def population(self, size: int) -> list[Entry]:
-        """The best `size`, at most `crowd` of one niche."""
-        if self.niche is None:
-            return self.best(size)
-        taken: Counter[str] = Counter()
+        """The best `size`, of each niche no more than it holds."""
+        taken = [Counter[str]() for _ in self.niches]
         chosen = []
         for _, call in self._ranked:
-            if taken[self._niches[call]] < self.crowd:
-                taken[self._niches[call]] += 1
+            values = self._niches[call]
+            if all(seen[value] < crowd for seen, value, (_, crowd) in zip(taken, values, self.niches, strict=True)):
+                for seen, value in zip(taken, values, strict=True):
+                    seen[value] += 1
                 chosen.append(self.entries[call])
                 if len(chosen) == size:
                     break

@@ -17,12 +17,12 @@ from statistics import NormalDist
 
 import numpy as np
 
-from domains.campaign.archive import Archive
+from domains.campaign.archive import Archive, Entry
 
 BITS = 4096
 NOISE = 0.03  # σ²
-TWINS = 5
-BEST, LATEST = 200, 200  # what is learned from: so many of the best entries, and of the latest
+TWINS, ALIKE = 5, 2  # of texts with the same features so many are asked for: if their scores differ, if they do not
+BEST, LATEST = 200, 200  # what is learned from: so many of the best entries that features tell apart, and of the latest
 BETA = (0.1, 3.0)  # β is drawn anew each time, its logarithm uniform between these
 
 
@@ -34,8 +34,7 @@ class Surrogate:
 
     def guess(self, archive: Archive, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """μ and √v (m,) of texts, in normal quantiles of the scores that were learned from."""
-        chosen = {entry.call: entry for entry in (*archive.best(BEST), *archive.entries[-LATEST:])}
-        seen = [chosen[call] for call in sorted(chosen)]
+        seen = self._learned(archive)
         known, new = self._rows([entry.text for entry in seen]), self._rows(texts)
         K = tanimoto(known, known) + NOISE * np.eye(len(seen))
         k = tanimoto(known, new)
@@ -45,20 +44,40 @@ class Surrogate:
         return half[:, 1:].T @ half[:, 0], np.sqrt(np.maximum(variance, 0))
 
     def choose(self, archive: Archive, texts: Sequence[str], n: int, rng: np.random.Generator) -> list[int]:
-        """The n of the largest μ + β √v, the largest first; but last what features do not tell from TWINS or more others.
+        """The n of the largest μ + β √v, the largest first; but last what features do not tell from several others.
 
-        A few twins are asked for, since the goal may see what features do not, such as stereo; but not all of the best's.
+        The goal may see what features do not, such as stereo: of such twins TWINS are asked for, but no third one where two
+        had the same score.
         """
         low, high = np.log(BETA)
         beta = float(np.exp(rng.uniform(low, high)))
         mean, deviation = self.guess(archive, texts)
-        known = Counter(self._bits(entry.text).tobytes() for entry in archive.entries)
+        scores: dict[bytes, list[float]] = {}
+        for entry in archive.entries:
+            scores.setdefault(self._kind(entry.text), []).append(entry.score)
+        known = Counter({kind: len(seen) for kind, seen in scores.items()})
         fresh, twins = [], []
-        for i in np.argsort(-(mean + beta * deviation), kind="stable").tolist():
-            key = self._bits(texts[i]).tobytes()
-            (twins if known[key] >= TWINS else fresh).append(i)
-            known[key] += 1
+        ranking: list[int] = np.argsort(-(mean + beta * deviation), kind="stable").tolist()
+        for i in ranking:
+            kind = self._kind(texts[i])
+            enough = TWINS if len({*scores.get(kind, ())}) > 1 else ALIKE
+            (twins if known[kind] >= enough else fresh).append(i)
+            known[kind] += 1
         return [*fresh, *twins][:n]
+
+    def _learned(self, archive: Archive) -> list[Entry]:
+        """The best, one of each twins so that a few families do not fill the places of all, and the latest; by their calls."""
+        best: dict[bytes, Entry] = {}
+        for entry in archive.best(len(archive)):
+            best.setdefault(self._kind(entry.text), entry)
+            if len(best) == BEST:
+                break
+        chosen = {entry.call: entry for entry in (*best.values(), *archive.entries[-LATEST:])}
+        return [chosen[call] for call in sorted(chosen)]
+
+    def _kind(self, text: str) -> bytes:
+        """Equal for twins: texts that features do not tell apart."""
+        return self._bits(text).tobytes()
 
     def _rows(self, texts: Sequence[str]) -> np.ndarray:
         rows = np.zeros((len(texts), BITS), dtype=np.float32)

@@ -6,9 +6,10 @@
     renoise     one to `noise` tokens of atoms and bonds, anywhere, are masked: noise of the diffusion process, denoised again
     graft       a span becomes a part of another molecule, with a gap of up to `junction` tokens where it is joined
     cross       what hangs on the rest by one bond becomes what hangs on the rest of another molecule by one, with such a gap
-    ring        a ring is closed between two atoms, or one is opened; there is no gap
+    edit        a random edit of the graph (`domains.smiles.edits`): an atom, a bond or a ring more, fewer or other; there is no
+                gap, and so the model has no say in what comes: it reaches what the model finds unlikely
 
-A tweak, a renoise or a ring of half of the molecules starts from aromatic rings written with double bonds: benzene less an atom
+A tweak or a renoise of half of the molecules starts from aromatic rings written with double bonds: benzene less an atom
 is then cyclopentadiene, and not something that cannot be read.
 
 What the user pinned is never cut: neither its atoms nor the bonds between them.
@@ -20,7 +21,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from domains.campaign.archive import Entry
+from domains.smiles.edits import edited
 from domains.smiles.pieces import Piece, Span, pieces_of, relabelled
+from domains.smiles.pins import is_atom
+from domains.smiles.tokens import tokenize
 from domains.smiles.wellformed import kind_of
 from seqdiff.errors import ConfigError
 from seqdiff.samplers.drive import DrawOptions
@@ -56,14 +60,15 @@ class Moves:
         every: gaps are sized so that the rows of a generation differ in length by multiples of it, where that can be: more of
             them go through the network together.
         fragment: share of cuts through single bonds outside rings alone.
-        kekule: share of small changes (tweak, renoise, ring) for which aromatic rings are written with double bonds.
+        kekule: share of small changes (tweak, renoise) for which aromatic rings are written with double bonds.
         cut: tokens that a redesign takes out at most; how many is uniform from 0.
         slack: its gap has up to so many tokens more or fewer.
         junction: a graft's gap has 0 to so many tokens.
         noise: tokens that are masked at once at most.
         steps: of the sampler: a gap longer than that is filled several tokens at a time.
         temperature: of the draws.
-        population, crowd: parents are the best so many, at most `crowd` of one scaffold (0: of any).
+        population, crowd: parents are the best so many, at most `crowd` of one scaffold (0: of any)
+            and one of each molecule, whatever its stereo.
         max_atoms: heavier molecules, in heavy atoms, are not scored; 38 is the largest of ZINC250k.
     """
 
@@ -152,16 +157,13 @@ class Templates:
         piece, given = pieces_of(parent.written, parent.pins, rng), pieces_of(donor.written, (), rng)
         return self._joined("cross", (piece, piece.hanging(), parent), (given, given.hanging(), donor), rng)
 
-    def ring(self, parent: Entry, donor: Entry, rng: np.random.Generator) -> Remasked | None:
-        piece = self._small(parent, rng)
-        rings = piece.rings()
-        if rings and rng.random() < 0.5:
-            ends = rings[int(rng.integers(len(rings)))]
-            return self._edited("ring", piece, [((k, k + 1), []) for k in ends], (parent,))
-        pair = _any(piece.apart(2, 6), rng)
-        if pair is None:
+    def edit(self, parent: Entry, donor: Entry, rng: np.random.Generator) -> Remasked | None:
+        made = edited(parent.written, rng, parent.pins)
+        if made is None:
             return None
-        return self._edited("ring", piece, [((k, k), [("1", 1)]) for k in (piece.after(atom) for atom in pair)], (parent,))
+        tokens = tokenize(made[0])
+        atoms = [place for place, token in enumerate(tokens) if is_atom(token)]
+        return Remasked(tuple(tokens), (parent.call,), "edit", tuple(atoms[pin] for pin in made[1]), (None,) * len(tokens))
 
     def _small(self, parent: Entry, rng: np.random.Generator) -> Piece:
         """As a small change wants it written: with aromatic rings as such or not, for each leads to what the other cannot."""
@@ -228,7 +230,7 @@ MOVES: dict[str, Callable[[Templates, Entry, Entry, np.random.Generator], Remask
     "renoise": Templates.renoise,
     "graft": Templates.graft,
     "cross": Templates.cross,
-    "ring": Templates.ring,
+    "edit": Templates.edit,
 }
 
 

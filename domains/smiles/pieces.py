@@ -79,42 +79,6 @@ class Piece:
                 found.append((i, j))
         return found
 
-    def rings(self) -> list[Span]:
-        """Places of the two labels of each ring bond."""
-        opened: dict[str, int] = {}
-        found = []
-        for place, token in enumerate(self.tokens):
-            if is_ring_label(token):
-                if token in opened:
-                    found.append((opened.pop(token), place))
-                else:
-                    opened[token] = place
-        return found
-
-    def apart(self, low: int, high: int) -> list[Span]:
-        """Pairs of atoms, neither of them pinned, with `low` to `high` bonds between them on the shortest way."""
-        beside: dict[int, set[int]] = {}
-        for a, b, _ in self.bonds:
-            beside.setdefault(a, set()).add(b)
-            beside.setdefault(b, set()).add(a)
-        pinned = {self.atom[place] for place in self.pins}
-        pairs = []
-        for a in sorted(beside.keys() - pinned):
-            seen, shell = {a}, {a}
-            for distance in range(1, high + 1):
-                shell = {c for b in shell for c in beside[b]} - seen
-                seen |= shell
-                if distance >= low:
-                    pairs += [(a, b) for b in sorted(shell - pinned) if b > a]
-        return pairs
-
-    def after(self, atom: int) -> int:
-        """The place in `tokens` after an atom and its ring labels."""
-        place = self.atom.index(atom) + 1
-        while place < len(self.tokens) and is_ring_label(self.tokens[place]):
-            place += 1
-        return place
-
     def parts_pins(self, i: int, j: int) -> bool:
         """Whether something new in place of tokens[i:j] would part pinned atoms, or grow on one bonded to pinned ones alone."""
         from rdkit import Chem, rdBase
@@ -267,3 +231,10 @@ def scaffold(smiles: str) -> str:
     from rdkit.Chem.Scaffolds import MurckoScaffold
 
     return MurckoScaffold.MurckoScaffoldSmiles(smiles)
+
+
+def flat(smiles: str) -> str:
+    """The molecule without its stereo: what its stereoisomers have in common."""
+    from rdkit import Chem
+
+    return Chem.CanonSmiles(smiles, useChiral=False)

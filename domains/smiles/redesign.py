@@ -12,7 +12,7 @@ What the user pinned is compared in each child with its parent, atom by atom and
 is dropped, and so is what grew on a pinned atom that was bonded to pinned ones alone.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from domains.campaign.shares import shares
 from domains.campaign.surrogate import Surrogate
 from domains.smiles.gaps import Once, ring_labels, shared_syntax
 from domains.smiles.moves import MOVES, Moves, Remasked, Templates
-from domains.smiles.pieces import attached, canonical, pinned_part
+from domains.smiles.pieces import attached, canonical, flat, pinned_part, scaffold
 from domains.smiles.pins import is_atom
 from domains.smiles.tokens import is_ring_label
 from seqdiff.checkpoint import Checkpoint
@@ -141,6 +141,11 @@ class Redesign:
             if not attached(smiles, pins) <= attached(parent.written, parent.pins):
                 return None
         return Candidate(text, smiles, pins, template.parents, template.how)
+
+
+def niches(moves: Moves) -> list[tuple[Callable[[str], str], int]]:
+    """What parents are crowded by: one of each molecule whatever its stereo, and so many of each scaffold."""
+    return [(flat, 1), *([(scaffold, moves.crowd)] if moves.crowd else [])]
 
 
 def environments(smiles: str) -> Mapping[int, int]:

@@ -95,6 +95,14 @@ def test_pins_stay_through_a_whole_campaign_and_it_resumes(tmp_path):
     assert [e.text for e in whole.entries] == [e.text for e in found.entries] and whole.auc_top10 == found.auc_top10
 
 
+def test_stereoisomers_do_not_crowd_out_other_parents():
+    """Of those of one score the first is a parent, the others are not; molecules of another graph are."""
+    start = ["C[C@H](N)CCO", "C[C@@H](N)CCO", "CC(N)CCO", "CCCCCO"]
+    found = optimise(lambda smiles: 1.0, start=start, budget=24, moves=FEW, checkpoint=tiny_checkpoint())
+    parents = {call for entry in found.entries for call in entry.parents}
+    assert {0, 3} <= parents and parents.isdisjoint({1, 2})
+
+
 def test_wrong_requests_say_what_to_do():
     with pytest.raises(ConfigError, match="budget: expected 1 to 1,000,000, got 0"):
         OptimiseSpec("qed", budget=0)
