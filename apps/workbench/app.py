@@ -13,6 +13,7 @@ def main() -> None:
     found = session.services()
     _header(shown)
     importlib.import_module(f"apps.workbench.views.{shown}").show(found)
+    session.load_in_background(found)
 
 
 @st.cache_resource(show_spinner=False)

@@ -6,6 +6,7 @@ Colours are of Okabe and Ito (2008), which eyes of every kind tell apart; what i
 
 import base64
 import re
+from functools import lru_cache
 from html import escape
 from typing import NamedTuple
 
@@ -241,6 +242,7 @@ def molecule(
     return on_paper(canvas.GetDrawingText())
 
 
+@lru_cache(maxsize=1024)
 def card(smiles: str, pinned: tuple[int, ...]) -> str:
     """A finished molecule, pinned atoms tinted, as in the files."""
     from domains.smiles.pictures import molecule_svg

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from apps.workbench.maker import Failed
 from apps.workbench.store import design_of
 
 if TYPE_CHECKING:
@@ -12,10 +13,6 @@ if TYPE_CHECKING:
 
 Watch = Callable[[list[str | None], int], None]
 LOST = "The service cannot be reached. See whether it runs, and run this again."
-
-
-class Failed(Exception):
-    """The service did not make the run; why, in its words."""
 
 
 @dataclass(frozen=True)

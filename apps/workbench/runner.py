@@ -4,17 +4,22 @@ A run belongs to the sessions that look at it. When the last has closed its page
 loaded again within some seconds finds the run and it goes on, otherwise it ends. A run that is to go on in the background does.
 """
 
+import gc
+import importlib
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
-from apps.workbench.remote import Failed, Remote
-from apps.workbench.store import Store
+from apps.workbench.maker import Failed, Makers
+from apps.workbench.progress import Progress
+from apps.workbench.remote import Remote
+from apps.workbench.store import Store, design_of
 
 GRACE = 30.0  # seconds that a run without a page waits for one
 PAUSE = 0.1  # seconds between two looks for it
@@ -27,48 +32,6 @@ class Stopped(Exception):
     """The run is to end before its next pass; the reason is its state in the store."""
 
 
-@dataclass
-class Progress:
-    """What a run does now, for the pages that look at it.
-
-    Attributes:
-        done: places of the request that are finished, of `total`.
-        filled: of the batch at work, place → the share of its holes that is filled.
-        phase: "waiting", "reading", "designing".
-        frames: states of one row as tokens, None for what is not yet revealed; `place` is its place in the request.
-        free: which positions of the row are designed.
-        job: the service's job, where a service makes the run.
-    """
-
-    total: int
-    keep: bool = False
-    done: int = 0
-    filled: dict[int, float] = field(default_factory=dict)
-    phase: str = "waiting"
-    begun: float = 0.0
-    frames: list[list[str | None]] = field(default_factory=list)
-    free: list[bool] = field(default_factory=list)
-    place: int = -1
-    job: str = ""
-    stop: threading.Event = field(default_factory=threading.Event)
-    sessions: set[str] = field(default_factory=set)
-
-    @property
-    def part(self) -> float:
-        """What is done of the batch at work, in designs."""
-        return sum(self.filled.values())
-
-    @property
-    def rate(self) -> float:
-        """Designs a second, with what is done of the batch at work; 0 before there is any."""
-        return (self.done + self.part) / max(time.monotonic() - self.begun, 1e-9) if self.begun else 0.0
-
-    @property
-    def left(self) -> float | None:
-        """Seconds that are left, None while nobody can tell."""
-        return max(0.0, self.total - self.done - self.part) / self.rate if self.rate else None
-
-
 @dataclass(frozen=True)
 class Check:
     """Whether a request can be answered: "" in `trouble`, or what is wrong; how its lengths are shared is in `ways`."""
@@ -78,12 +41,14 @@ class Check:
 
 
 class Runner:
-    """Threads over a store.
+    """Threads over a store. They follow runs, which are made by processes of their own, or by a service.
 
     Args:
         folders: name → checkpoint folder of the models that are offered.
+        workers: how many runs are made at a time.
         alive: whether a session's page is still open.
         remote: the service that makes the runs, None to make them here.
+        makers: the processes, None for some that end with the runner.
     """
 
     def __init__(
@@ -93,40 +58,61 @@ class Runner:
         workers: int = 2,
         alive: Callable[[str], bool] = lambda _: True,
         remote: Remote | None = None,
+        makers: Makers | None = None,
     ):
         self.store, self.folders, self.alive, self.remote = store, folders, alive, remote
-        self._runs = ThreadPoolExecutor(workers, "run")
+        self.makers, self._own = makers or Makers(workers), makers is None
+        self._runs: SimpleQueue[tuple[str, dict[str, Any]] | None] = SimpleQueue()
+        # Daemons: the server does not wait for a run to finish when it is to end.
+        self._threads = [threading.Thread(target=self._serve, daemon=True) for _ in range(workers)]
         self._checking, self._warming = ThreadPoolExecutor(1, "check"), ThreadPoolExecutor(1, "warm")
         self._checks: dict[str, Future[Check]] = {}
         self._models: dict[str, Any] = {}
         self._progress: dict[str, Progress] = {}
+        self._warmed = False
         self._lock, self._load = threading.Lock(), threading.Lock()
         store.interrupt()
+        for thread in self._threads:
+            thread.start()
 
     # ── models ──
 
-    def warm(self, domain: str, name: str) -> None:
-        """Load a model in the background, with all that its domain imports."""
-        self._warming.submit(self._warm, domain, name)
+    def warm(self, models: Iterable[tuple[str, str]], modules: Iterable[str] = ()) -> None:
+        """Load models, (domain, name), with all that their domains import, and then modules, in the background; once."""
+        if not self._warmed:
+            self._warmed = True
+            self._warming.submit(self._warm, tuple(models), tuple(modules))
 
-    def _warm(self, domain: str, name: str) -> None:
+    def _warm(self, models: tuple[tuple[str, str], ...], modules: tuple[str, ...]) -> None:
         from domains.registry import get_domain
 
-        with self._load:  # a check loads its model before it uses the domain: it waits for these imports
-            get_domain(domain)
-        self.checkpoint(name)
+        for domain, name in models:
+            with self._load:  # a check loads its model before it uses the domain: it waits for these imports
+                get_domain(domain)
+            self.checkpoint(name)
+        for module in modules:
+            importlib.import_module(module)
+        gc.collect()
+        gc.freeze()  # Streamlit collects garbage after each page: a third of a second among all that was loaded here
+        if self.remote is None:
+            self.makers.start()
 
     def checkpoint(self, name: str) -> Any:
         """A model that is offered, loaded once. Raises ConfigError for another name."""
         from seqdiff.checkpoint import load_checkpoint
+
+        folder = self._folder(name)
+        with self._load:
+            if name not in self._models:
+                self._models[name] = load_checkpoint(folder)
+            return self._models[name]
+
+    def _folder(self, name: str) -> Path:
         from seqdiff.errors import ConfigError
 
         if name not in self.folders:
             raise ConfigError(f"model: expected one of {', '.join(sorted(self.folders))}; got {name!r}")
-        with self._load:
-            if name not in self._models:
-                self._models[name] = load_checkpoint(self.folders[name])
-            return self._models[name]
+        return self.folders[name]
 
     # ── checks ──
 
@@ -163,7 +149,7 @@ class Runner:
         for old in [name for name, kept in self._progress.items() if kept.phase == "ended"][:-ENDED]:
             del self._progress[old]
         self._progress[run] = Progress(int(table["n"]), keep, sessions={session})
-        self._runs.submit(self._work, run, dict(table))
+        self._runs.put((run, dict(table)))
         return run
 
     def progress(self, run: str, session: str = "") -> Progress | None:
@@ -185,6 +171,10 @@ class Runner:
                 self._checking.submit(self.remote.cancel, found.job)
         return self.store.cancel(run)
 
+    def _serve(self) -> None:
+        while (asked := self._runs.get()) is not None:
+            self._work(*asked)
+
     def _work(self, run: str, table: dict[str, Any]) -> None:
         from seqdiff.errors import SeqdiffError
 
@@ -199,7 +189,7 @@ class Runner:
         except Stopped:
             self.store.end(run, "interrupted", "The page was closed, so the run stopped. What was finished is kept.")
         except (SeqdiffError, Failed) as error:
-            self.store.end(run, "failed", str(error))
+            self.store.end(run, "interrupted" if progress.stop.is_set() else "failed", str(error))
         except Exception as error:
             traceback.print_exc()
             self.store.end(run, "failed", f"The run failed unexpectedly ({type(error).__name__}).")
@@ -208,18 +198,19 @@ class Runner:
 
     def _make(self, run: str, table: dict[str, Any], progress: Progress) -> None:
         """The designs of a request, batch by batch."""
-        from domains.design import DesignSpec, design_batches, prepare
 
-        checkpoint = self.checkpoint(table["model"])
-        task = prepare(DesignSpec.from_dict(table), checkpoint)
-        names: list[str | None] = [*checkpoint.alphabet.tokens, None, None]
-        progress.phase, progress.begun = "designing", time.monotonic()
-        asked = " and ".join(task.spec.wishes) or "what must hold"
-        none = f"none of {task.spec.cloud} attempts met {asked}"
-        for made in design_batches(task, lambda state: self._watch(progress, state, names)):
-            self.store.add(run, made.designs, {**dict.fromkeys(made.abstained, none), **made.lost})
+        def begun() -> None:
+            progress.phase, progress.begun = "designing", time.monotonic()
+
+        def add(told: dict[str, Any]) -> None:
+            self.store.add(run, map(design_of, told["designs"]), dict(told["missing"]))
             progress.filled = {}
-            progress.done += len(made.designs) + len(made.abstained) + len(made.lost)
+            progress.done += len(told["designs"]) + len(told["missing"])
+
+        folder = self._folder(table["model"])
+        with self.makers.one() as maker:
+            self._go_on(progress)
+            maker.make(table, folder, begun, lambda told: self._watch(progress, told), add)
 
     def _make_there(self, run: str, table: dict[str, Any], progress: Progress) -> None:
         """The designs of a request as a service makes them: all of them in the end."""
@@ -233,8 +224,8 @@ class Runner:
             if progress.phase != "designing":
                 progress.phase, progress.begun = "designing", time.monotonic()
             if place != progress.place:
-                progress.place, progress.done, progress.frames = place, place, []
-            self._show(progress, row, [token is None for token in row])
+                progress.done = place
+            self._show(progress, place, row, [token is None for token in row])
 
         made = self.remote.make(table, run, taken, watch)
         self.store.add(run, made.designs, made.missing)
@@ -250,36 +241,35 @@ class Runner:
         if progress.stop.is_set():
             raise Stopped
 
-    def _watch(self, progress: Progress, state, names: list[str | None]) -> None:
-        """Before each pass: whether to go on, and how the row that is shown stands."""
+    def _watch(self, progress: Progress, told: dict[str, Any]) -> None:
+        """Before each pass: whether to go on, and how the batch stands (`maker.Shown`)."""
         self._go_on(progress)
-        places = state.sample.tolist()
-        still = ((state.tokens >= len(names) - 2) & state.changeable).sum(1) / state.changeable.sum(1).clamp(min=1)
-        progress.filled = {**progress.filled, **{place: 1 - share for place, share in zip(places, still.tolist(), strict=True)}}
-        if progress.place not in places:
-            row = min(range(len(places)), key=lambda i: (places[i], int(state.slot[i])))
-            progress.place, progress.frames = places[row], []
-        else:
-            row = places.index(progress.place)
-        frame = [names[token] if token < len(names) else None for token in state.tokens[row].tolist()]
-        self._show(progress, frame, state.free[row].tolist() if state.free is not None else [t is None for t in frame])
+        progress.filled = {**progress.filled, **dict(told["filled"])}
+        self._show(progress, told["place"], told["row"], told["free"])
 
-    def _show(self, progress: Progress, frame: list[str | None], free: list[bool]) -> None:
+    def _show(self, progress: Progress, place: int, row: list[str | None], free: list[bool]) -> None:
+        if place != progress.place:
+            progress.place, progress.frames = place, []
         if not progress.frames:
             progress.free = free
-        if len(progress.frames) < FRAMES and progress.frames[-1:] != [frame]:
-            progress.frames = [*progress.frames, frame]
+        if len(progress.frames) < FRAMES and progress.frames[-1:] != [row]:
+            progress.frames = [*progress.frames, row]
 
     def finish(self) -> None:
-        """Wait for all runs, and end the threads."""
-        self._runs.shutdown()
+        """Wait for all runs, and end the threads and processes."""
+        for _ in self._threads:
+            self._runs.put(None)
+        for thread in self._threads:
+            thread.join()
         self._checking.shutdown(cancel_futures=True)
         self._warming.shutdown(cancel_futures=True)
+        if self._own:
+            self.makers.close()
 
     def close(self) -> None:
-        """Stop what runs, before its next pass, and end the threads."""
+        """Stop what runs, and end the threads and processes."""
         for progress in self._progress.values():
             progress.stop.set()
-        self._runs.shutdown(cancel_futures=True)
-        self._checking.shutdown(cancel_futures=True)
-        self._warming.shutdown(cancel_futures=True)
+        if self._own:
+            self.makers.close()
+        self.finish()

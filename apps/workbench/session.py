@@ -66,10 +66,14 @@ def _services(url: str, models: str, service: str) -> Services:
         with contextlib.suppress(Failed):  # the first run says it
             folders = {name: folders[name] for name in remote.models() if name in folders}
     store = Store(url)
-    runner = Runner(store, folders, alive=alive, remote=remote)
-    for domain in offered(list(folders)):
-        runner.warm(domain, default_model(domain, list(folders)) or "")
-    return Services(store, runner)
+    return Services(store, Runner(store, folders, alive=alive, remote=remote))
+
+
+def load_in_background(found: Services) -> None:
+    """Once the first page is drawn: models, and what other pages import when they are first shown."""
+    names = list(found.runner.folders)
+    models = [(domain, default_model(domain, names) or "") for domain in found.domains]
+    found.runner.warm(models, ("pandas", "altair", *(f"apps.workbench.views.{page}" for page in PAGES)))
 
 
 def session_id() -> str:

@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Table, select, update
+from sqlalchemy import Table, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
@@ -83,6 +83,13 @@ class Store(Database):
         with self.transaction() as connection:
             where = select(designs.c.design).where(designs.c.job == run).order_by(designs.c.place)
             return [design_of(json.loads(text)) for text in connection.execute(where).scalars()]
+
+    def latest(self, run: str, most: int) -> "tuple[int, list[Design]]":
+        """How many designs are finished, and the last of them in the order of the request."""
+        with self.transaction() as connection:
+            found = connection.execute(select(func.count()).where(designs.c.job == run)).scalar_one()
+            last = select(designs.c.design).where(designs.c.job == run).order_by(designs.c.place.desc()).limit(most)
+            return found, [design_of(json.loads(text)) for text in connection.execute(last).scalars()][::-1]
 
     def marks(self, run: str) -> dict[int, tuple[bool, str]]:
         """Place → (star, note)."""

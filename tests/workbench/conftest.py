@@ -1,5 +1,6 @@
 """Tiny models, and the services of a workbench over them."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,8 @@ import torch
 from tiny_model import tiny_checkpoint
 
 from apps.workbench import session
+from apps.workbench.maker import Makers
+from apps.workbench.runner import Runner
 from domains.text.tokens import alphabet_of
 from seqdiff.alphabet import Alphabet
 from seqdiff.checkpoint import Checkpoint
@@ -45,11 +48,23 @@ def models(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def makers():
+    """The processes that make the runs of all tests: what they import takes seconds."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("OMP_NUM_THREADS", "1")  # as in this process (conftest.py)
+        found = Makers(2)
+        found.start()
+    yield found
+    found.close()
+
+
 @pytest.fixture
-def bench(models, tmp_path, monkeypatch):
+def bench(models, makers, tmp_path, monkeypatch):
     """The services of a workbench with tiny models and a store of its own."""
     monkeypatch.setenv(session.DATABASE, f"sqlite:///{tmp_path / 'runs.db'}")
     monkeypatch.setenv(session.MODELS, str(models))
+    monkeypatch.setattr(session, "Runner", partial(Runner, makers=makers))
     found = session.services()
     yield found
     found.runner.close()

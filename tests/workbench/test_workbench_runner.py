@@ -23,8 +23,8 @@ class Bare:
 
 
 @pytest.fixture
-def bare(tmp_path):
-    found = Bare(f"sqlite:///{tmp_path / 'runs.db'}")
+def bare(tmp_path, makers):
+    found = Bare(f"sqlite:///{tmp_path / 'runs.db'}", makers=makers)
     yield found
     found.runner.close()
 
@@ -73,10 +73,10 @@ def test_a_cancelled_run_makes_no_further_pass(bare, monkeypatch):
 
 
 @pytest.mark.parametrize("keep", [False, True])
-def test_a_run_stops_when_its_page_is_closed_unless_it_is_kept(tmp_path, monkeypatch, keep):
+def test_a_run_stops_when_its_page_is_closed_unless_it_is_kept(tmp_path, makers, monkeypatch, keep):
     monkeypatch.setattr(running, "GRACE", -1.0)
     there: set[str] = {"mine"}
-    found = Bare(f"sqlite:///{tmp_path / 'runs.db'}", alive=there.__contains__)
+    found = Bare(f"sqlite:///{tmp_path / 'runs.db'}", alive=there.__contains__, makers=makers)
     go, reached = held(found, monkeypatch)
     run = found.runner.submit(TABLE, session="mine", keep=keep)
     assert reached.wait(PATIENCE)
@@ -89,9 +89,9 @@ def test_a_run_stops_when_its_page_is_closed_unless_it_is_kept(tmp_path, monkeyp
     found.runner.close()
 
 
-def test_a_run_without_a_page_waits_and_goes_on_with_the_next(tmp_path, monkeypatch):
+def test_a_run_without_a_page_waits_and_goes_on_with_the_next(tmp_path, makers, monkeypatch):
     there: set[str] = {"mine"}
-    found = Bare(f"sqlite:///{tmp_path / 'runs.db'}", alive=there.__contains__)
+    found = Bare(f"sqlite:///{tmp_path / 'runs.db'}", alive=there.__contains__, makers=makers)
     go, reached = held(found, monkeypatch)
     run = found.runner.submit(TABLE, session="mine")
     assert reached.wait(PATIENCE)
@@ -107,10 +107,10 @@ def test_a_run_without_a_page_waits_and_goes_on_with_the_next(tmp_path, monkeypa
     found.runner.close()
 
 
-def test_another_page_that_looks_keeps_a_run_going(tmp_path, monkeypatch):
+def test_another_page_that_looks_keeps_a_run_going(tmp_path, makers, monkeypatch):
     monkeypatch.setattr(running, "GRACE", -1.0)
     there = {"mine"}
-    found = Bare(f"sqlite:///{tmp_path / 'runs.db'}", alive=there.__contains__)
+    found = Bare(f"sqlite:///{tmp_path / 'runs.db'}", alive=there.__contains__, makers=makers)
     go, reached = held(found, monkeypatch)
     run = found.runner.submit(TABLE, session="mine")
     assert reached.wait(PATIENCE)

@@ -6,10 +6,10 @@ import streamlit as st
 
 from apps.workbench import pictures, session
 from apps.workbench.draft import MOST, Draft
-from apps.workbench.runner import Progress
+from apps.workbench.progress import Progress
 from apps.workbench.session import Services
 from apps.workbench.views.start import STATES
-from apps.workbench.views.wanted import feasibility
+from apps.workbench.views.wanted import feasibility, until_checked
 
 EVERY = 0.7  # seconds between two looks at a run
 LATEST = 6  # results that are shown while it runs
@@ -27,7 +27,7 @@ def show(services: Services) -> None:
         return
     st.header("Run" if row is not None else "Begin a run", anchor=False)
     if row is not None:
-        _ended(row, len(services.store.results(row["id"])))
+        _ended(row, services.store.latest(row["id"], 0)[0])
     if draft is not None:
         _begin(services, draft)
     elif row is not None:
@@ -53,13 +53,13 @@ def _begin(services: Services, draft: Draft) -> None:
     keep = st.toggle("Go on in the background when I close this page", key="background")
     draft = replace(draft, title=title, n=n, seed=seed)
     st.session_state.draft = draft
-    feasibility(services, draft)
-    found = services.runner.check(draft.table())
-    bad = found.done() and bool(found.result().trouble)
+    unknown = feasibility(services, draft)
+    bad = unknown is None and bool(services.runner.check(draft.table()).result().trouble)
     if st.button("Start", key="start-run", type="primary", disabled=bad):  # no callback: it would know older entries
         run = services.runner.submit(draft.table(), draft.title, draft.parent, session.session_id(), keep)
         session.go("run", run)
         st.rerun()
+    until_checked(unknown)
 
 
 def _ended(row: dict, found: int) -> None:
@@ -89,7 +89,7 @@ def _live(services: Services, run: str) -> None:
     _numbers(services, run, progress)
     st.button("Cancel", key="cancel", on_click=_cancel, args=(services, run), icon=":material/stop:")
     _denoising(progress)
-    _latest(services, run)
+    _latest(services, run, row["spec"]["domain"])
 
 
 def _cancel(services: Services, run: str) -> None:
@@ -131,14 +131,12 @@ def _denoising(progress: Progress) -> None:
     st.caption(f"Blue: stays. Dashed: still open, {left} of {sum(progress.free)}. Yellow: new. Orange: revealed just now.")
 
 
-def _latest(services: Services, run: str) -> None:
-    found = services.store.results(run)
+def _latest(services: Services, run: str, domain: str) -> None:
+    found, latest = services.store.latest(run, LATEST)
     if not found:
         return
-    st.subheader(f"{len(found)} finished so far", anchor=False)
-    smiles = found[-1].certificate is not None and services.store.state(run)["spec"]["domain"] == "smiles"  # type: ignore[index]
-    latest = found[-LATEST:]
-    if not smiles:
+    st.subheader(f"{found} finished so far", anchor=False)
+    if domain != "smiles":
         for design in latest:
             st.code(design.sequence, language=None, wrap_lines=True)
         return

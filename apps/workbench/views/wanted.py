@@ -1,5 +1,6 @@
 """Rules and wishes: forms in plain words, the list of what was asked, and whether it can be had, found out at once."""
 
+from concurrent.futures import Future, wait
 from dataclasses import replace
 
 import streamlit as st
@@ -7,9 +8,11 @@ import streamlit as st
 from apps.workbench import session
 from apps.workbench.draft import Draft
 from apps.workbench.rules import EVERYWHERE, FIGURES, KINDS, OFFERED, PHRASES, Rule, hard, wish_text
+from apps.workbench.runner import Check
 from apps.workbench.session import Services
 
 LONGEST = 2000  # characters of a rule
+PATIENCE = 0.25  # seconds that a page waits for a check before it is shown without, and between two looks
 
 
 def show(services: Services) -> None:
@@ -24,11 +27,12 @@ def show(services: Services) -> None:
     with right:
         _wishes(draft)
     st.divider()
-    feasibility(services, draft)
+    unknown = feasibility(services, draft)
     with st.expander("The same as text", icon=":material/code:"):
         st.caption("Rules and wishes as the command line and Python take them.")
         st.json({name: v for name, v in draft.table().items() if name in ("template", "task", "constraint", "wishes")})
     st.button("Next: run", key="next", on_click=session.go, args=("run",), type="primary")
+    until_checked(unknown)
 
 
 # ── rules ──
@@ -165,20 +169,29 @@ def _new_wish(draft: Draft) -> None:
 # ── can it be had? ──
 
 
-def feasibility(services: Services, draft: Draft) -> None:
-    """Whether the request can be answered; while that is found out the rest of the page stays as it is."""
+def feasibility(services: Services, draft: Draft) -> Future[Check] | None:
+    """Whether the request can be answered. What is not known yet is returned, for `until_checked` at the end of the page."""
     found = services.runner.check(draft.table())
+    wait([found], PATIENCE)
     if not found.done():
-        _waiting(services, draft)
-        return
+        st.info("Checking whether this can be designed …", icon=":material/hourglass_top:")
+        return found
     _verdict(in_words(found.result().trouble, draft))
+    return None
 
 
-@st.fragment(run_every=0.5)
-def _waiting(services: Services, draft: Draft) -> None:
-    if services.runner.check(draft.table()).done():
-        st.rerun()
-    st.info("Checking whether this can be designed …", icon=":material/hourglass_top:")
+def until_checked(found: Future[Check] | None) -> None:
+    """Show the page again once the check is done; whatever is pressed until then comes first.
+
+    No fragment that looks again and again: Streamlit loses pages on which a fragment's turn meets a press (its issue 9921).
+    """
+    if found is None:
+        return
+    place = st.empty()
+    while not found.done():
+        place.empty()  # here Streamlit ends a script whose page has gone on
+        wait([found], PATIENCE)
+    st.rerun()
 
 
 def in_words(trouble: str, draft: Draft) -> str:
