@@ -108,7 +108,7 @@ def test_a_failure_inside_says_nothing_of_it_and_the_service_goes_on(client, mon
         raise RuntimeError("a secret of the inside")
 
     with monkeypatch.context() as patched:
-        patched.setattr("apps.api.engine.design_batches", broken)
+        patched.setattr("apps.api.engine.answer", broken)
         answer = client.post("/v1/generate", json=MOLECULE, headers=headers)
         assert answer.status_code == 500 and "secret" not in answer.text and answer.json()["error"]["type"] == "internal"
         id = client.post("/v1/jobs", json=MOLECULE, headers=headers).json()["id"]
