@@ -135,6 +135,7 @@ def tested(judge: Judge, held: Sequence[tuple[str, str]]) -> dict:
                 outside.append(fmean(p[i : i + size]))
     found = reliability(said, torch.tensor(truth))
     return {
+        "tested_chains": len(held),
         "residues": len(said),
         "right": found["accuracy"],
         "auc": found["auc"],
