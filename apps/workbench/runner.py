@@ -77,19 +77,19 @@ class Runner:
 
     # ── models ──
 
-    def warm(self, models: Iterable[tuple[str, str]], modules: Iterable[str] = ()) -> None:
-        """Load models, (domain, name), with all that their domains import, and then modules, in the background; once."""
+    def warm(self, tables: Iterable[dict[str, Any]], modules: Iterable[str] = ()) -> None:
+        """Load in the background, once, all that these requests need to be checked, and then modules."""
         if not self._warmed:
             self._warmed = True
-            self._warming.submit(self._warm, tuple(models), tuple(modules))
+            self._warming.submit(self._warm, tuple(tables), tuple(modules))
 
-    def _warm(self, models: tuple[tuple[str, str], ...], modules: tuple[str, ...]) -> None:
+    def _warm(self, tables: tuple[dict[str, Any], ...], modules: tuple[str, ...]) -> None:
         from domains.registry import get_domain
 
-        for domain, name in models:
+        for table in tables:
             with self._load:  # a check loads its model before it uses the domain: it waits for these imports
-                get_domain(domain)
-            self.checkpoint(name)
+                get_domain(table["domain"])
+            self._check(table)
         for module in modules:
             importlib.import_module(module)
         gc.collect()

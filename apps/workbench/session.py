@@ -13,7 +13,7 @@ from pathlib import Path
 import streamlit as st
 
 from apps.workbench.draft import Draft
-from apps.workbench.examples import default_model, offered
+from apps.workbench.examples import EXAMPLES, default_model, offered
 from apps.workbench.remote import Failed, Remote
 from apps.workbench.runner import Runner
 from apps.workbench.store import Store
@@ -71,9 +71,9 @@ def _services(url: str, models: str, service: str) -> Services:
 
 def load_in_background(found: Services) -> None:
     """Once the first page is drawn: models, and what other pages import when they are first shown."""
-    names = list(found.runner.folders)
-    models = [(domain, default_model(domain, names) or "") for domain in found.domains]
-    found.runner.warm(models, ("pandas", "altair", *(f"apps.workbench.views.{page}" for page in PAGES)))
+    examples = [with_model(EXAMPLES[domain][0].draft) for domain in found.domains]
+    modules = ("pandas", "altair", *(f"apps.workbench.views.{page}" for page in PAGES))
+    found.runner.warm([draft.table() for draft in examples], modules)
 
 
 def session_id() -> str:
