@@ -30,6 +30,7 @@ verify: $(VENV)/.installed-dev  ## the longer evidence behind docs/results.md; D
 	$(BIN)/python -m benchmarks.composition
 	$(BIN)/python -m benchmarks.kill --trials 100
 	$(BIN)/python -m benchmarks.load
+	$(BIN)/python -m benchmarks.protein_everything --data $(DATA) --rows unguided random-weights --n 500
 	$(BIN)/python -m benchmarks.text_formats --model text-small --n 200
 	$(BIN)/seqdiff evaluate smiles --n 1000
 	$(BIN)/seqdiff evaluate smiles --n 1000 --sampler entropy-bounded --temperature 0.7

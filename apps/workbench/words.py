@@ -27,7 +27,7 @@ LAWS = {
     "exact": "Drawn from what the model has learned, in the steps asked for, with no approximation beside them.",
     "any-order": "Drawn from what the model has learned, with no approximation.",
     "asymptotic": "Tends to what the model has learned with more steps.",
-    "heuristic": "The sampler is a rule of thumb: rules hold, but how often a design comes up is the sampler's own affair.",
+    "heuristic": "The sampler or the guidance is a rule of thumb: rules hold, how often a design comes up is its own affair.",
     "uncorrected": "Every step keeps to the rules. How often a design comes up is not quite the model's own; where several "
     "attempts for each design (particles) can be asked for, they correct that.",
     "gradients": "Every step was moved towards the wish. How often a design comes up is the guidance's own affair.",
