@@ -27,3 +27,13 @@ class ConditionError(SeqdiffError):
 
 class TrainingError(SeqdiffError):
     """Training cannot go on; the last good checkpoint is kept."""
+
+
+SEEN = 120  # characters of a typed text that an error shows
+
+
+def marked(text: str, start: int, end: int, message: str, what: str = "template") -> TemplateError:
+    """The error with the place, characters start … end − 1 of what was typed, marked in a window of the text around it."""
+    left = max(0, start - SEEN // 2)
+    shown, width = text[left : left + SEEN].replace("\n", " "), min(end, left + SEEN) - start
+    return TemplateError(f"{what}, character {start + 1}: {message}\n  {shown}\n  {' ' * (start - left)}{'^' * max(1, width)}")

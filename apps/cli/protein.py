@@ -7,11 +7,10 @@ from rich.console import Console
 from apps.cli.design import run as run_design
 from domains.protein.alignments import read_alignment
 from domains.protein.constraints import charge_range, like_chains
-from domains.protein.contig import resolve
+from domains.protein.contig import is_contig, resolve
 from domains.protein.numbering import numbered, side_by_side
 from domains.protein.profile import profile_text, pssm
 from domains.protein.structure import read_structure
-from domains.protein.template import is_contig
 from domains.spec import read_spec
 from seqdiff.errors import ConfigError
 

@@ -21,8 +21,7 @@ from itertools import permutations
 
 from domains.protein.data import BREAK, UNKNOWN
 from domains.protein.structure import Residue, place_of
-from domains.protein.template import is_selection, marked
-from seqdiff.errors import ConfigError, TemplateError
+from seqdiff.errors import ConfigError, TemplateError, marked
 
 END = r"-?\d+[A-Z]?"
 MOTIF = re.compile(rf"(?:([A-Za-z]+)|([A-Za-z0-9]+):)({END})(?:-(?:\1(?=.))?({END}))?")
@@ -53,6 +52,16 @@ class Resolved:
     template: str
     constraint: str | None
     picked: tuple[str, ...]
+
+
+def is_contig(text: str) -> bool:
+    """Whether lengths stand outside of braces, or a selection: to be resolved first."""
+    return is_selection(text) or ("{" not in text and re.search(r"[\d,]", text) is not None)
+
+
+def is_selection(text: str) -> bool:
+    """Whether it begins as "mask 24-35 of chain H" or "keep chain L" do."""
+    return re.match(r"\s*([Mm]ask|[Kk]eep)\s", text) is not None
 
 
 def resolve(text: str, residues: list[Residue], numbering: str = "author") -> Resolved:

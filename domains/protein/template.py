@@ -16,9 +16,10 @@ from dataclasses import replace
 
 from constraints.template import Gap, Template
 from domains.protein import AMINO_ACIDS
+from domains.protein.contig import is_contig, resolve
 from domains.protein.data import BANNED, BREAK, UNKNOWN
 from seqdiff.alphabet import Alphabet
-from seqdiff.errors import TemplateError
+from seqdiff.errors import TemplateError, marked
 
 PIECE = re.compile(
     r"(?P<space>\s+)|(?P<holes>(?:_|<mask>|\[MASK\])(?:\s*(?:_|<mask>|\[MASK\]))*)|(?P<gap>\{\s*(\d{1,5})\s*(?:-\s*(\d{1,5})\s*)?\})|(?P<letter>[A-Za-z])|(?P<break>/)"
@@ -31,8 +32,6 @@ def parse_template(text: str, alphabet: Alphabet) -> Template:
     if len(text) > MAX_CHARACTERS:
         raise TemplateError(f"template: expected at most {MAX_CHARACTERS:,} characters, got {len(text):,}")
     if is_contig(text):
-        from domains.protein.contig import resolve
-
         resolved = resolve(text, [])
         if resolved.constraint:
             raise TemplateError(f"template: a total length is asked as a constraint: {resolved.constraint}\n  {text}")
@@ -82,16 +81,6 @@ def without_unknowns(template: Template, alphabet: Alphabet, breaks: bool = Fals
     return replace(template, banned=template.banned | ids)
 
 
-def is_contig(text: str) -> bool:
-    """Whether lengths stand outside of braces, or a selection: to be resolved first."""
-    return is_selection(text) or ("{" not in text and re.search(r"[\d,]", text) is not None)
-
-
-def is_selection(text: str) -> bool:
-    """Whether it begins as "mask 24-35 of chain H" or "keep chain L" do."""
-    return re.match(r"\s*([Mm]ask|[Kk]eep)\s", text) is not None
-
-
 def _gap(text: str, match: re.Match) -> Gap:
     low, high = (int(n) for n in (match[4], match[5] or match[4]))
     if high < low:
@@ -115,12 +104,3 @@ def _token(text: str, match: re.Match, alphabet: Alphabet) -> int:
     elif letter.islower():
         raise marked(text, match.start(), match.end(), f"lower case means an insertion in alignments; write {letter.upper()}")
     return alphabet.ids[letter]
-
-
-def marked(text: str, start: int, end: int, message: str) -> TemplateError:
-    """The error with the place marked, in a window of the text around it."""
-    left = max(0, start - 60)
-    shown = text[left : left + 120].replace("\n", " ")
-    return TemplateError(
-        f"template, character {start + 1}: {message}\n  {shown}\n  {' ' * (start - left)}{'^' * max(1, end - start)}"
-    )

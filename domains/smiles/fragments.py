@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 
 from domains.smiles.fragments_worker import limited
-from seqdiff.errors import TemplateError
+from seqdiff.errors import TemplateError, marked
 
 MAX_CHARACTERS, MAX_BLOCK, MAX_FRAGMENTS, MAX_POINTS = 1000, 100_000, 8, 12
 _BRACKET = re.compile(r"\[([^\[\]]*)\]")
@@ -125,7 +125,7 @@ def _of_line(text: str):
         raise TemplateError("fragments: there is nothing before or after a |; write a fragment there or leave the | out")
     for pattern, advice in _HINTS:
         if found := pattern.search(text):
-            raise _error(text, found.start(), found.end(), advice)
+            raise marked(text, found.start(), found.end(), advice, "fragments")
     molecule = Chem.MolFromSmiles(text, sanitize=False)
     if molecule is None:
         if Chem.MolFromSmarts(text) is None:
@@ -151,11 +151,11 @@ def _concrete(smarts: str) -> str:
         inside = first + "".join(sorted(others, key=lambda part: not part.startswith("H")))  # hydrogens before the charge
         if _CONCRETE.fullmatch(inside) is None:
             advice = f"[{found[1]}] is a pattern, which more than one atom fits; write one atom, such as C, c or [nH]"
-            raise _error(smarts, found.start(), found.end(), advice)
+            raise marked(smarts, found.start(), found.end(), advice, "fragments")
         return f"[{inside}]"
 
     if found := re.search(r"[~!,]|-;|@(?![^\[]*\])", _BRACKET.sub(lambda m: "[" + "x" * len(m[1]) + "]", smarts)):
-        raise _error(smarts, found.start(), found.end(), "is a pattern of bonds; write one bond: - = # or none")
+        raise marked(smarts, found.start(), found.end(), "is a pattern of bonds; write one bond: - = # or none", "fragments")
     return _BRACKET.sub(rewrite, smarts)
 
 
@@ -211,7 +211,3 @@ def _check_point(atom, drawn: str) -> None:
         raise TemplateError(
             f"fragments: an attachment point of {drawn} is on a hydrogen or on another point; bond it to a heavy atom"
         )
-
-
-def _error(text: str, start: int, end: int, message: str) -> TemplateError:
-    return TemplateError(f"fragments, character {start + 1}: {message}\n  {text}\n  {' ' * start}{'^' * max(1, end - start)}")

@@ -16,7 +16,7 @@ from domains.smiles.fragments_worker import limited
 from domains.smiles.tokens import TOKEN, is_ring_label
 from domains.smiles.valence import ORDER, hopeless
 from seqdiff.alphabet import Alphabet
-from seqdiff.errors import TemplateError
+from seqdiff.errors import TemplateError, marked
 
 GAP = re.compile(r"\{\s*(\d{1,6})\s*(?:-\s*(\d{1,6})\s*)?\}")
 MAX_CHARACTERS = 1000
@@ -41,7 +41,7 @@ def parse_template(text: str, alphabet: Alphabet) -> Template:
         raise TemplateError("template: expected a SMILES with gaps, got an empty text; leave it out to design freely")
     for piece in pieces:
         if piece.token is not None and piece.token not in alphabet.ids:
-            raise _error(text, piece.start, piece.end, f"{piece.token!r} is not among the model's {len(alphabet)} tokens")
+            raise marked(text, piece.start, piece.end, f"{piece.token!r} is not among the model's {len(alphabet)} tokens")
     _check_rings(text, pieces)
     _check_reads(text, pieces)
     labels = {alphabet.ids[piece.token] for piece in pieces if piece.token and is_ring_label(piece.token)}
@@ -56,18 +56,18 @@ def _pieces(text: str) -> list[Piece]:
             match = GAP.match(text, start)
             if match is None:
                 end = text.find("}", start) + 1 or len(text)
-                raise _error(text, start, end, "expected a gap such as {5} or {4-9}")
+                raise marked(text, start, end, "expected a gap such as {5} or {4-9}")
             low = int(match[1])
             high = int(match[2]) if match[2] else low
             if high < low:
-                raise _error(text, start, match.end(), f"the gap's range is empty: {low} is more than {high}")
+                raise marked(text, start, match.end(), f"the gap's range is empty: {low} is more than {high}")
             if high == 0:
-                raise _error(text, start, match.end(), "the gap has no room: expected at least one token")
+                raise marked(text, start, match.end(), "the gap has no room: expected at least one token")
             pieces.append(Piece(start, match.end(), None, Gap(low, high)))
         else:
             match = TOKEN.match(text, start)
             if match is None:
-                raise _error(text, start, start + 1, f"{text[start]!r} starts no SMILES token")
+                raise marked(text, start, start + 1, f"{text[start]!r} starts no SMILES token")
             pieces.append(Piece(start, match.end(), match.group(), None))
         start = match.end()
     return pieces
@@ -82,7 +82,7 @@ def _check_rings(text: str, pieces: list[Piece]) -> None:
             if piece.token in opened:
                 _, before = opened.pop(piece.token)
                 if bond is not None and before is not None and bond != before:
-                    raise _error(text, piece.start, piece.end, f"ring label {piece.token} opens and closes by different bonds")
+                    raise marked(text, piece.start, piece.end, f"ring label {piece.token} opens and closes by different bonds")
             else:
                 opened[piece.token] = piece, bond
         bond = ORDER.get(piece.token) if piece.token else None
@@ -91,7 +91,7 @@ def _check_rings(text: str, pieces: list[Piece]) -> None:
             f"ring label {label} is opened and never closed; a gap cannot close a ring of the template: begin the SMILES at "
             "another atom, or let the gap reach over both ends of the ring bond"
         )
-        raise _error(text, piece.start, piece.end, message)
+        raise marked(text, piece.start, piece.end, message)
 
 
 def _check_reads(text: str, pieces: list[Piece]) -> None:
@@ -102,10 +102,10 @@ def _check_reads(text: str, pieces: list[Piece]) -> None:
             depth.append(piece)
         elif piece.token == ")":
             if not depth:
-                raise _error(text, piece.start, piece.end, "this branch is closed but was never opened")
+                raise marked(text, piece.start, piece.end, "this branch is closed but was never opened")
             depth.pop()
     if depth:
-        raise _error(text, depth[-1].start, depth[-1].end, "this branch is opened and never closed")
+        raise marked(text, depth[-1].start, depth[-1].end, "this branch is opened and never closed")
     empties = [False, True] if any(piece.gap and piece.gap.low == 0 for piece in pieces) else [False]
     written = [as_smiles(pieces, empty) for empty in empties]
     for empty, smiles, reads in zip(empties, written, limited("domains.smiles.pins:readable", written), strict=True):
@@ -134,7 +134,3 @@ def _join(pieces: list[Piece], alphabet: Alphabet) -> tuple[tuple[int, ...] | Ga
             parts.append([])
         parts[-1].append(alphabet.ids[piece.token])  # type: ignore[union-attr, index]
     return tuple(part if isinstance(part, Gap) else tuple(part) for part in parts)
-
-
-def _error(text: str, start: int, end: int, message: str) -> TemplateError:
-    return TemplateError(f"template, character {start + 1}: {message}\n  {text}\n  {' ' * start}{'^' * max(1, end - start)}")

@@ -20,7 +20,7 @@ from domains.text.fields import TEXT
 from domains.text.tagging import Pattern, gap, read_pattern
 from domains.text.tokens import encode, is_marker
 from seqdiff.alphabet import Alphabet
-from seqdiff.errors import AlphabetError, ConditionError, TemplateError
+from seqdiff.errors import AlphabetError, ConditionError, TemplateError, marked
 
 HOLE = re.compile(
     r"_|\{\s*(?:(?P<low>\d{1,6})\s*(?:-\s*(?P<high>\d{1,6})\s*)?(?P<words>words?)?\s*|(?P<tags>[A-Z(][A-Z()|*+?\s]*))?\}"
@@ -89,7 +89,7 @@ def _items(text: str) -> Iterator[tuple[str, str | Hole]]:
         elif found := FIELD.match(text, place):
             if found[0] in seen or TEXT in seen:
                 why = f"{found[0]} stands twice" if found[0] in seen else f"fields come before {TEXT}"
-                raise _error(text, place, found.end(), why)
+                raise marked(text, place, found.end(), why)
             seen.add(found[0])
             yield "marker", found[0]
             begun = False
@@ -97,15 +97,15 @@ def _items(text: str) -> Iterator[tuple[str, str | Hole]]:
             yield "hole", _hole(text, found, begun and text[place - 1].isspace())
             begun = True
         elif text[place] == "[":
-            raise _error(text, place, place + 1, r"expected a field such as [food], or \[ for the bracket itself")
+            raise marked(text, place, place + 1, r"expected a field such as [food], or \[ for the bracket itself")
         elif text[place] == "\\":
-            raise _error(
+            raise marked(
                 text, place, place + 1, r"a backslash makes the next character a letter, and there is none; \\ is itself"
             )
         else:
             end = text.find("}", place) + 1 or len(text)
             shown = r"{5}, {4-9}, {3-5 words}, {ADJ NOUN} or {}, or \{ for the brace itself"
-            raise _error(text, place, end, f"expected a hole such as {shown}")
+            raise marked(text, place, end, f"expected a hole such as {shown}")
         place = found.end()
 
 
@@ -116,16 +116,16 @@ def _hole(text: str, found: re.Match, apart: bool) -> Hole:
         try:
             pattern = read_pattern(found["tags"])
         except ConditionError as error:
-            raise _error(text, found.start(), found.end(), str(error)) from None
+            raise marked(text, found.start(), found.end(), str(error)) from None
         return Hole(gap(pattern).low, gap(pattern).high, False, apart, pattern)
     if found["low"] is None:
         return Hole(None, None, False, apart)
     low = int(found["low"])
     high = int(found["high"] or low)
     if high < low:
-        raise _error(text, found.start(), found.end(), f"the hole's range is empty: {low} is more than {high}")
+        raise marked(text, found.start(), found.end(), f"the hole's range is empty: {low} is more than {high}")
     if high == 0:
-        raise _error(text, found.start(), found.end(), "the hole has no room: expected at least one")
+        raise marked(text, found.start(), found.end(), "the hole has no room: expected at least one")
     return Hole(low, high, found["words"] is not None, apart)
 
 
@@ -177,7 +177,3 @@ def gap_of(hole: Hole, free: Gap) -> Gap:
     if hole.low is None or hole.high is None:
         return free
     return Gap(hole.low, hole.high if not hole.words else TOKENS_A_WORD * hole.high)
-
-
-def _error(text: str, start: int, end: int, message: str) -> TemplateError:
-    return TemplateError(f"template, character {start + 1}: {message}\n  {text}\n  {' ' * start}{'^' * max(1, end - start)}")
