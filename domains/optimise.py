@@ -19,7 +19,7 @@ from domains.campaign.loop import Progress, campaign
 from domains.design import DesignSpec, design
 from domains.registry import find_model
 from domains.smiles.goals import Goal, read_goal
-from domains.smiles.moves import Moves
+from domains.smiles.moves import MOVES, Moves
 from domains.smiles.pieces import canonical
 from domains.smiles.redesign import Redesign, niches
 from seqdiff.checkpoint import Checkpoint, load_checkpoint
@@ -117,6 +117,7 @@ def optimise(
         **{key: value for key, value in spec.to_dict().items() if key not in ("budget", "seed", "model")},
         "model": checkpoint.sha256,
         "start": hashlib.sha256(texts.encode()).hexdigest(),
+        "kinds of moves": sorted(MOVES),  # a file of other ones would go on as no unbroken run does
     }
     proposer = Redesign(checkpoint, first, spec.moves, spec.label)
     archive = Archive(niches(spec.moves))

@@ -94,6 +94,10 @@ def test_pins_stay_through_a_whole_campaign_and_it_resumes(tmp_path):
     whole = optimise(qed, path=path, moves=FEW, **fields)
     assert [e.text for e in whole.entries] == [e.text for e in found.entries] and whole.auc_top10 == found.auc_top10
 
+    path.write_text(path.read_text().replace('"edit"', '"ring"', 1))  # a file of other kinds of moves
+    with pytest.raises(ConfigError, match="its kinds of moves is .*ring"):
+        optimise(qed, path=path, moves=FEW, **fields)
+
 
 def test_stereoisomers_do_not_crowd_out_other_parents():
     """Of those of one score the first is a parent, the others are not; molecules of another graph are."""
