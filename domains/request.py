@@ -23,7 +23,7 @@ from domains.variant import Variant
 from seqdiff.alphabet import Alphabet
 from seqdiff.checkpoint import Checkpoint, load_checkpoint
 from seqdiff.denoisers.guided import ClassifierFree
-from seqdiff.errors import ConfigError, SeqdiffError
+from seqdiff.errors import ConditionError, ConfigError, SeqdiffError
 from seqdiff.processes.base import TokenProcess
 from seqdiff.samplers.registry import get_sampler
 
@@ -178,7 +178,14 @@ def wished(spec: DesignSpec, checkpoint: Checkpoint) -> dict[str, Any]:
         return {"guide": Sum(tuple((domain.wish(text, alphabet), 1.0) for text in spec.wishes))}
     if not hasattr(domain, "gradient"):
         raise ConfigError(f"wishes: a model on vectors needs gradients of them, which {spec.domain} has for none")
-    return {"gradients": tuple(domain.gradient(text, alphabet) for text in spec.wishes)}
+    gradients = tuple(domain.gradient(text, alphabet) for text in spec.wishes)
+    if None in gradients:
+        text = spec.wishes[gradients.index(None)]
+        raise ConditionError(
+            f"wish: this model moves vectors up a gradient, and {text!r} has none: expected a soft range of words or "
+            "characters, such as 'words <= 12'"
+        )
+    return {"gradients": gradients}
 
 
 def _plan(task: Task, variant: Variant, weigh: bool) -> Plan | None:

@@ -110,7 +110,7 @@ def wish(text: str, alphabet: Alphabet):
 
 
 def gradient(text: str, alphabet: Alphabet):
-    """A wish as a function of soft tokens, for a model on vectors. Raises ConditionError for one that has no gradient."""
+    """A wish as a function of soft tokens, for a model on vectors; None for one that has no gradient."""
     from domains.text.gradients import gradient as gradient_of
 
     return gradient_of(text, alphabet)

@@ -14,7 +14,6 @@ from domains.text.fields import TEXT
 from domains.text.tokens import begins_word, decode, is_marker, kind_of
 from domains.text.wishes import FIGURES, read_wish
 from seqdiff.alphabet import Alphabet
-from seqdiff.errors import ConditionError
 
 ADDED = ("words", "characters")
 
@@ -47,14 +46,11 @@ class Expected:
         return (each * (begun + 1 - begun[:, -1:])).sum(-1)
 
 
-def gradient(text: str, alphabet: Alphabet) -> Expected:
-    """A wish such as "words <= 12 * 8". Raises ConditionError for one that has no gradient."""
+def gradient(text: str, alphabet: Alphabet) -> Expected | None:
+    """A wish such as "words <= 12 * 8"; None for one that has no gradient. Raises ConditionError for what is no wish."""
     wish = read_wish(text)
     if wish.figure not in ADDED or wish.hard:
-        raise ConditionError(
-            f"wish: this model moves vectors up a gradient, and {text!r} has none: expected a soft range of "
-            f"{' or '.join(ADDED)}, such as 'words <= 12'"
-        )
+        return None
     scale = FIGURES.scale.get(wish.figure, 1.0)
     return Expected(_added(wish.figure, alphabet), alphabet.ids.get(TEXT), wish.low, wish.high, wish.strength / scale)
 
