@@ -23,13 +23,15 @@ class Certificate:
     """How a design was obtained, and what was found when it was looked at.
 
     Attributes:
-        law: a key of `LAWS` ("vectors" is the text of "uncorrected" for a process on vectors).
+        law: a key of `LAWS` ("vectors" is the text of "uncorrected" for a process on vectors). Where a process on vectors has
+            several particles, it is the law of each; the text says how one was chosen.
         text: the same in words.
         holds: what must hold, as text, and holds by construction; a long one is cut short, the request has it in full.
         violations: what an independent check found broken, as text; nothing, unless seqdiff is wrong.
         guidance: what was wished, as text.
         particles: N; 1: nothing was weighted.
-        log_evidence: log Ẑ, the estimated log-probability under the model of what was asked; None if nothing was weighted.
+        log_evidence: log Ẑ, the estimated log-probability under the model of what was asked; on vectors of what was wished,
+            under the law of a particle; None if nothing was weighted.
         sample_size: effective number of particles at the end.
         seed: of the request.
         model: sha256 of the model's weights, None for a model that was never saved.
@@ -66,3 +68,9 @@ def words(law: str, steps: int, particles: int = 1, wish: str = "") -> str:
     """The certificate's text. `law` is a key of LAWS."""
     tilt = f" and tilted by {wish}" if wish else ""
     return "pins and bans hold by construction; law: " + LAWS[law].format(steps=steps, particles=particles, wish=tilt)
+
+
+def one_of(particles: int, wish: str = "") -> str:
+    """What follows in the text where the particles are rows of that law, each drawn on its own and weighed when done."""
+    how = f"drawn by weight: that law tilted by {wish}, as their number grows" if wish else "all of one weight"
+    return f"; one of {particles} such rows, {how}"

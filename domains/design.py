@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from constraints import Canvas
-from constraints.certificate import Certificate, brief, words
+from constraints.certificate import Certificate, brief, one_of, words
 from constraints.compilation.compile import top_level
 from domains.answer import Design, Designs
 from domains.registry import get_domain, get_wishes
@@ -110,7 +110,8 @@ def _filled(task: Task, canvases: list[Canvas], chosen: Tensor, watch) -> Iterat
             return Checked(condition, refused)
 
         share = _threshold(spec)
-        yield from generate_clouds(*model, weighted, spec.cloud, batch_size=spec.batch_size, threshold=share, **common)
+        how = {"batch_size": spec.batch_size, "threshold": share, "sampler": task.sampler}
+        yield from generate_clouds(*model, weighted, task.cloud, **how, **common)
         return
 
     def condition(index: Tensor):
@@ -132,29 +133,34 @@ def _threshold(spec: DesignSpec) -> float:
 
 def _certificate(task: Task, tokens: Tensor, index: int, chosen: int, filled: Filled) -> Certificate:
     spec, ready, place = task.spec, task.way(index).plan, int((filled.index == index).nonzero()[0])
-    law = get_sampler(task.sampler).certificate
-    wishes = " & ".join(map(brief, spec.wishes))
+    law, on_vectors = get_sampler(task.sampler).certificate, isinstance(task.checkpoint.process, EmbeddedProcess)
     found: dict[str, Any] = {}
     if ready is not None:
         holds = tuple(brief(str(part)) for part in top_level(ready.compiled.expression)) + ready.compiled.spoken
         found = {"holds": holds, "violations": tuple(map(brief, ready.violations(tokens, chosen)))}
         law = "uncorrected" if ready.asked and law != "heuristic" else law
-        if task.cloud > 1:
-            law = "particles"
-            found |= {
-                "log_evidence": float(filled.log_evidence[place]),
-                "sample_size": float(filled.sample_size[place]),
-                "particles": spec.cloud,
-                "guidance": wishes,
-            }
-    wished = wish_words(spec.wishes, get_wishes(spec.domain).read_wish) if spec.wishes else ""
-    wished += f"; what the task {spec.task} asks (hard)" if wished and spec.task else ""
-    if task.gradients:
-        law, found["guidance"] = "gradients", wishes
-    on_vectors = law == "uncorrected" and isinstance(task.checkpoint.process, EmbeddedProcess)
-    text = words("vectors" if on_vectors else law, spec.steps, task.cloud, wished) + _sharpened(spec)
+    if task.cloud > 1:
+        law = law if on_vectors else "particles"
+        found |= {
+            "log_evidence": float(filled.log_evidence[place]),
+            "sample_size": float(filled.sample_size[place]),
+            "particles": task.cloud,
+        }
+    if spec.wishes:
+        found["guidance"] = " & ".join(map(brief, spec.wishes))
+    law = "gradients" if task.gradients else law
+    each = _wished(task, tuple(task.gradients) if on_vectors else spec.wishes)
+    text = words("vectors" if law == "uncorrected" and on_vectors else law, spec.steps, task.cloud, each)
+    text += one_of(task.cloud, _wished(task, spec.wishes)) if on_vectors and task.cloud > 1 else ""
+    text += _sharpened(spec)
     guided = {spec.guidance, spec.field_guidance} - {0, 1}  # with γ = 0 and 1 it is a model of its own
     return Certificate("heuristic" if guided else law, text, **found, seed=spec.seed, model=task.checkpoint.sha256)
+
+
+def _wished(task: Task, wishes: tuple[str, ...]) -> str:
+    """What was wished, in words; "" for nothing."""
+    said = wish_words(wishes, get_wishes(task.spec.domain).read_wish) if wishes else ""
+    return said + (f"; what the task {task.spec.task} asks (hard)" if said and task.spec.task else "")
 
 
 def _sharpened(spec: DesignSpec) -> str:

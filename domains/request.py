@@ -1,6 +1,6 @@
 """A request made ready: model loaded, templates read, lengths and conditions planned; nothing is sampled yet."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from operator import and_
 from typing import Any
@@ -13,17 +13,17 @@ from constraints.by_row import ByRow
 from constraints.compilation.plan import Plan, log_mass_of, plan
 from constraints.condition import Guide
 from constraints.guidance.guides import LogProbability, Sum
-from constraints.guidance.steered import Steered
+from constraints.guidance.steered import Steered, Weighed
 from constraints.language.algebra import And, Constraint, Not, Or, Within
 from constraints.language.expression import Distinct, Tie
 from constraints.language.notation import parse
-from domains.registry import find_model, get_domain
+from domains.registry import find_model, get_domain, get_wishes
 from domains.spec import DEFAULT_SAMPLER, DesignSpec
 from domains.variant import Variant
 from seqdiff.alphabet import Alphabet
 from seqdiff.checkpoint import Checkpoint, load_checkpoint
 from seqdiff.denoisers.guided import ClassifierFree
-from seqdiff.errors import ConditionError, ConfigError, SeqdiffError
+from seqdiff.errors import ConfigError, SeqdiffError
 from seqdiff.processes.base import TokenProcess
 from seqdiff.samplers.registry import get_sampler
 
@@ -53,14 +53,14 @@ class Task:
     Attributes:
         ways: the templates; place i of the request is written in way i modulo their number.
         guide: what is wished, or None.
-        gradients: what is wished of a process on vectors, of soft tokens.
+        gradients: of a process on vectors the wishes that have one, each as a function of soft tokens.
     """
 
     spec: DesignSpec
     checkpoint: Checkpoint
     ways: tuple[Way, ...]
     guide: Guide | None = None
-    gradients: tuple[LogProbability, ...] = ()
+    gradients: dict[str, LogProbability] = field(default_factory=dict)
 
     @property
     def sampler(self) -> str:
@@ -72,8 +72,12 @@ class Task:
 
     @property
     def cloud(self) -> int:
-        """N, particles of one design: a process on vectors has one."""
-        return self.spec.cloud if isinstance(self.checkpoint.process, TokenProcess) else 1
+        """N, particles of one design; one where vectors are moved up the gradients of all wishes, none of them hard."""
+        if self.spec.particles is not None or not self.gradients:
+            return self.spec.cloud
+        read = get_wishes(self.spec.domain).read_wish
+        led = all(text in self.gradients and not read(text).hard for text in self.spec.wishes)
+        return 1 if led else self.spec.cloud
 
     @property
     def denoiser(self) -> Any:
@@ -116,8 +120,12 @@ class Task:
 
     def condition(self, index: Tensor, chosen: Tensor, weighted: bool = False) -> Any:
         """The Condition of rows of one length: places `index` (B,) in the request, with combinations `chosen` (B,)."""
-        held = self._held(index, chosen, weighted)
-        return Steered(held, self.gradients) if self.gradients else held
+        if isinstance(self.checkpoint.process, TokenProcess):
+            return self._held(index, chosen, weighted)
+        held = self._held(index, chosen, False)
+        held = Weighed(held, self.guide) if weighted else held
+        ascended = tuple(self.gradients[text] for text in self.spec.wishes if text in self.gradients)
+        return Steered(held, ascended) if ascended else held
 
     def _held(self, index: Tensor, chosen: Tensor, weighted: bool) -> Any:
         guide, plans = self.guide if weighted else None, [way.plan for way in self.ways if way.plan is not None]
@@ -149,10 +157,6 @@ def prepare(spec: DesignSpec, checkpoint: Checkpoint | None = None, weigh: bool 
     variants = domain.templates(spec, checkpoint)
     task = replace(task, **wished(spec, checkpoint))
     get_sampler(task.sampler, process)
-    if spec.particles not in (None, 1) and not isinstance(process, TokenProcess):
-        raise ConfigError(
-            f"particles: expected a model whose process is on tokens, got one on {type(process).__name__}; leave them out"
-        )
     ways, troubles = [], []
     for variant in variants:
         try:
@@ -167,25 +171,24 @@ def prepare(spec: DesignSpec, checkpoint: Checkpoint | None = None, weigh: bool 
 
 
 def wished(spec: DesignSpec, checkpoint: Checkpoint) -> dict[str, Any]:
-    """What is wished: the guide of particles, or of a process on vectors what is ascended.
+    """What is wished: the guide that weighs particles, and for a process on vectors what is ascended.
 
-    Raises ConditionError for a wish that cannot be read, or has no gradient where one is needed.
+    Raises ConditionError for a wish that cannot be read.
     """
     domain, alphabet = get_domain(spec.domain), checkpoint.alphabet
     if not spec.wishes:
         return {}
-    if isinstance(checkpoint.process, TokenProcess):
-        return {"guide": Sum(tuple((domain.wish(text, alphabet), 1.0) for text in spec.wishes))}
-    if not hasattr(domain, "gradient"):
-        raise ConfigError(f"wishes: a model on vectors needs gradients of them, which {spec.domain} has for none")
-    gradients = tuple(domain.gradient(text, alphabet) for text in spec.wishes)
-    if None in gradients:
-        text = spec.wishes[gradients.index(None)]
-        raise ConditionError(
-            f"wish: this model moves vectors up a gradient, and {text!r} has none: expected a soft range of words or "
-            "characters, such as 'words <= 12'"
-        )
-    return {"gradients": gradients}
+    guide = Sum(tuple((domain.wish(text, alphabet), 1.0) for text in spec.wishes))
+    return {"guide": guide, "gradients": gradients(spec, checkpoint)}
+
+
+def gradients(spec: DesignSpec, checkpoint: Checkpoint) -> dict[str, LogProbability]:
+    """The wishes that a process on vectors is moved up the gradient of; none for a domain or a process that has none."""
+    domain = get_domain(spec.domain)
+    if isinstance(checkpoint.process, TokenProcess) or not hasattr(domain, "gradient"):
+        return {}
+    found = {text: domain.gradient(text, checkpoint.alphabet) for text in spec.wishes}
+    return {text: function for text, function in found.items() if function is not None}
 
 
 def _plan(task: Task, variant: Variant, weigh: bool) -> Plan | None:

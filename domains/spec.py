@@ -36,10 +36,11 @@ class DesignSpec:
         constraint: what must hold, in the notation of docs/constraints.md, e.g. "avoid(S-S) & count([N], 1..2)".
         syntax: whether the domain's own syntax must hold (branches, ring labels and bonds of SMILES); None holds it for a task
             alone.
-        wishes: what is wished, each in the domain's words ("valid", "qed >= 0.8"); they need particles, or a model on vectors,
-            which is moved up their gradient.
-        particles: how many each design is chosen from; None is 8 with wishes, otherwise and on vectors 1. They make the law
-            right under constraints and bend it to wishes, at that many times the passes.
+        wishes: what is wished, each in the domain's words ("valid", "qed >= 0.8"): particles are weighed by them, and a model
+            on vectors is also moved up the gradients of those that have one.
+        particles: how many each design is chosen from, at that many times the passes; None is 8 with wishes and otherwise 1, on
+            vectors also where every wish is soft and has a gradient. They make the law right under constraints and bend it to
+            wishes; on vectors, where they are runs that know nothing of each other, they bend it alone.
         guidance: γ of classifier-free guidance towards `label`, 0 to 20; 1 is the model's own conditional law, more than 1
             says more than the label does, at twice the passes (p ∝ p_label^γ p_any^{1−γ} at every position).
         field_guidance: the same towards the fields that stand before a text (p ∝ p_told^γ p_hidden^{1−γ}), 0 to 20; 1 is none.
@@ -107,7 +108,7 @@ class DesignSpec:
 
     @property
     def cloud(self) -> int:
-        """N, particles of one design."""
+        """N, particles of one design, of a model whatever its process (`domains.request.Task.cloud`)."""
         return self.particles or (8 if self.wishes else 1)
 
     def options(self) -> DrawOptions:

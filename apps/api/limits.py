@@ -5,7 +5,7 @@ from typing import Any
 
 from constraints.language.notation import from_json
 from domains.registry import MODEL_NAME, get_domain
-from domains.request import Task
+from domains.request import Task, gradients
 from domains.spec import DesignSpec
 from seqdiff.checkpoint import Checkpoint
 from seqdiff.errors import ConditionError, ConfigError
@@ -63,13 +63,14 @@ def longest(spec: DesignSpec, checkpoint: Checkpoint, ready: Task | None = None)
 
 
 def check_length(spec: DesignSpec, checkpoint: Checkpoint, ready: Task | None = None) -> None:
-    """Raises ConfigError for rows that are too long, or more work than one request may ask for."""
+    """Raises ConfigError for rows that are too long, or more work than one request may ask for; ConditionError for a bad wish."""
     length = longest(spec, checkpoint, ready)
     if length > LENGTH:
         raise ConfigError(f"template: expected rows of at most {LENGTH:,} tokens, got up to {length:,}")
-    work = spec.n * spec.cloud * length * spec.steps
+    cloud = (ready or Task(spec, checkpoint, (), gradients=gradients(spec, checkpoint))).cloud
+    work = spec.n * cloud * length * spec.steps
     if work > WORK:
         raise ConfigError(
-            f"request: expected n · particles · length · steps up to {WORK:,}, got {spec.n} · {spec.cloud} · {length} · "
+            f"request: expected n · particles · length · steps up to {WORK:,}, got {spec.n} · {cloud} · {length} · "
             f"{spec.steps} = {work:,}; ask for fewer designs or steps, or in several requests"
         )

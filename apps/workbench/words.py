@@ -28,8 +28,8 @@ LAWS = {
     "any-order": "Drawn from what the model has learned, with no approximation.",
     "asymptotic": "Tends to what the model has learned with more steps.",
     "heuristic": "The sampler or the guidance is a rule of thumb: rules hold, how often a design comes up is its own affair.",
-    "uncorrected": "Every step keeps to the rules. How often a design comes up is not quite the model's own; where several "
-    "attempts for each design (particles) can be asked for, they correct that.",
+    "uncorrected": "Every step keeps to the rules. How often a design comes up is not quite the model's own; several attempts "
+    "for each design (particles) correct that, of a model that works on tokens.",
     "gradients": "Every step was moved towards the wish. How often a design comes up is the guidance's own affair.",
     "particles": "Chosen from several attempts, so that rules and wishes weigh as they should; more attempts come closer.",
 }

@@ -1,4 +1,5 @@
-"""Wishes of a process on vectors: every x_s is moved up the gradient of what is wished, as in Diffusion-LM.
+"""Wishes of a process on vectors: every x_s is moved up the gradient of what is wished, as in Diffusion-LM, or nothing is
+moved and the finished rows are weighed.
 
     x_s ← a few Adagrad steps up  log p(y | x_s) + λ log N(x_s; μ, σ²),   in units of σ around the mean μ of p(x_s | x_t)
 
@@ -19,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from constraints.condition import Guide
 from constraints.guidance.gradients import ascend, embedding_gradient, fluent
 from constraints.guidance.guides import LogProbability
 
@@ -58,3 +60,24 @@ class Steered:
         one = torch.ones_like(sigma)
         moved = ascend(z, fluent(torch.zeros_like(z), one, wish, self.fluency), self.steps, self.rate)
         return torch.where(pulled[:, None, None], mean + sigma * moved, x)
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """A Condition whose rows weigh something when they are done, and nothing before.
+
+    Attributes:
+        condition: what holds and how tokens are drawn.
+        guide: whose final value it is; None: all rows weigh alike.
+    """
+
+    condition: Any
+    guide: Guide | None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.condition, name)
+
+    def final(self, x_0: Tensor) -> Tensor:
+        """log W (B,) of complete rows (B, L)."""
+        zero = torch.zeros(len(x_0), dtype=torch.float64, device=x_0.device)
+        return zero if self.guide is None else self.guide.final(x_0)

@@ -1,4 +1,5 @@
-"""Clouds of weighted particles: weights, resampling, the choice of one; the loops are in `samplers.particles`.
+"""Clouds of weighted particles: weights, resampling, the choice of one; the loops are in `samplers.particles`, and on
+vectors those of `samplers.embedded`, `weighed`.
 
 Every function takes log-weights as they are: a cloud whose weights are all zero is dead and stays so, none is clamped.
 Shapes: B rows = C clouds · N particles, the particles of one cloud after another; L length.

@@ -19,6 +19,7 @@ from seqdiff.processes.absorbing import Absorbing
 from seqdiff.processes.base import TokenProcess
 from seqdiff.samplers.absorbing import Loop
 from seqdiff.samplers.clouds import choose, clouds
+from seqdiff.samplers.embedded import weighed
 from seqdiff.samplers.particles import Weighted, chain_particles, reveal_particles
 from seqdiff.samplers.registry import get_sampler
 from seqdiff.samplers.state import Query, State
@@ -146,7 +147,7 @@ class Filled:
 
 def generate_clouds(
     denoiser,
-    process: TokenProcess,
+    process: TokenProcess | EmbeddedProcess,
     canvases: Sequence[Tensor],
     seed: int,
     condition_of: Callable[[Tensor], Weighted],
@@ -158,16 +159,18 @@ def generate_clouds(
     watch: Callable[[State], None] | None = None,
     device: str = "cpu",
     threshold: float = 0.5,
+    sampler: str = "embedded-ddpm",
 ) -> Iterator[Filled]:
     """`generate` with N particles a design (`samplers.particles`).
 
-    Under the absorbing process positions are revealed in random order, one a step where `steps` allows; any other process
-    runs its T-step chain.
+    Under the absorbing process positions are revealed in random order, one a step where `steps` allows; any other process on
+    tokens runs its T-step chain. On vectors the particles are N runs of the sampler, weighed when they are done.
 
     Args:
         condition_of: index (B·N,) of the rows of a batch, the particles of one design after another → their Condition.
         batch_size: rows that go through the network together, particles included.
-        threshold: share of N; a cloud whose effective sample size falls below it is resampled, with 0 never.
+        threshold: share of N; a cloud whose effective sample size falls below it is resampled, with 0 never; not on vectors.
+        sampler: of a process on vectors, a name of `samplers.registry.SAMPLERS`.
     """
     options = options or DrawOptions()
     for batch in batches_by_length(canvases, max(1, batch_size // particles)):
@@ -181,7 +184,9 @@ def generate_clouds(
                 watch(query.state)
             return answer(denoiser, query, condition, options)
 
-        if isinstance(process, Absorbing):
+        if isinstance(process, EmbeddedProcess):
+            loop = weighed(get_sampler(sampler, process).loop(state, process, condition, steps=steps), condition)
+        elif isinstance(process, Absorbing):
             masks = int((tokens == process.mask).sum(-1).max())
             loop = reveal_particles(state, process, condition, None if steps >= masks else steps, particles, threshold)
         else:

@@ -16,6 +16,7 @@ from seqdiff.errors import ConditionError, ConfigError
 from seqdiff.noise import Stream
 from seqdiff.processes.gaussian import spread
 from seqdiff.samplers.absorbing import Loop, padded, write
+from seqdiff.samplers.particles import Weighted
 from seqdiff.samplers.state import Query, State
 from seqdiff.samplers.vectors import (
     VectorLoop,
@@ -105,6 +106,16 @@ def embedded(
             f"condition: p(x0 | x_t) at t = {t_min} has no mass on what it allows; raise t_min, or take more steps"
         )
     return state.put(write(state.tokens, positions, drawn, real), state.step + 1, draw.log_weight)
+
+
+def weighed(loop: Loop, condition: Weighted) -> Loop:
+    """Particles of a loop that weighs nothing on the way: N runs, each weighed when it is done, W = e^{final(x_0)}.
+
+    Law: of one drawn ∝ W, with p̂ that of one run: E[Σ_n W(x_n) 1[x_n = x] / Σ_n W(x_n)], which is p̂ tilted by W as N → ∞
+    (self-normalised importance sampling). The mean of W is unbiased for Σ_x p̂(x) W(x) at every N.
+    """
+    end = yield from loop
+    return replace(end, log_potential=condition.final(end.tokens))
 
 
 def posterior(process: EmbeddedProcess, times: Tensor, query: Query, p_x0: Tensor, x_s: Tensor) -> Tensor:

@@ -7,12 +7,16 @@ from pathlib import Path
 import pytest
 import torch
 
+from apps.api.limits import check_length
 from apps.cli import train
 from constraints.guidance.guides import ClassWish
 from constraints.guidance.steered import Steered
-from domains.design import design
+from domains.design import DesignSpec, design
+from domains.scorers import scorers
 from domains.text.gradients import gradient
 from domains.text.metrics import count_words
+from domains.text.parsing.parser import bundled
+from domains.text.parsing.reading import read
 from domains.text.tokens import encode
 from seqdiff.checkpoint import load_checkpoint
 from seqdiff.denoisers.classifier import Classifier, ClassifierConfig
@@ -93,7 +97,8 @@ def test_constraints_hold(model):
     assert all(re.search(r"(river|park)\.$", item.sequence) for item in made.designs)
     certificate = made.designs[0].certificate
     assert certificate.law == "uncorrected" and "as if tokens were independent given x_t" in certificate.text
-    assert "particles" not in certificate.text, "a process on vectors has none"
+    assert certificate.particles == 1 and "one of" not in certificate.text and "particles" not in certificate.text
+    assert certificate.log_evidence is None
     banned = ask(model, template="The pub {4}", constraint='ban(" river", 3)', n=2).designs[0].certificate
     assert banned.law == "uncorrected", "p restricted position by position is not the model's law given that"
 
@@ -124,14 +129,70 @@ def test_a_wish_that_is_met_moves_nothing(model):
     assert [d.sequence for d in ask(model, template="The pub {5}", wishes=["words <= 90"]).designs] == free
 
 
-def test_what_has_no_gradient_is_refused(model):
-    for wish in ("valid", "sentences >= 2", "words <= 3 * inf"):
-        with pytest.raises(ConditionError, match="has none: expected a soft range of words or characters"):
+def test_what_has_no_gradient_is_told_from_what_is_no_wish(model):
+    alphabet = load_checkpoint(model).alphabet
+    for wish in ("valid", "sentences >= 2", "words <= 3 * inf", "span 1-2 is NP"):
+        assert gradient(wish, alphabet) is None
+    for wish in ("wrds <= 3", "sentences", "span 2-1 is NP"):
+        with pytest.raises(ConditionError, match="expected 'valid', or a range|numbered from 1"):
             ask(model, wishes=[wish])
     with pytest.raises(ConfigError, match="embedded-ddpm; got the solver 'ddim'"):
-        ask(model, wishes=["words <= 3"], sampler="embedded-ddim")
-    with pytest.raises(ConfigError, match="particles: expected a model whose process is on tokens"):
-        ask(model, particles=4)
+        ask(model, wishes=["words <= 3", "valid"], sampler="embedded-ddim")
+
+
+def share(designs, word):
+    return sum(word in item.sequence for item in designs) / len(designs)
+
+
+def test_a_wish_without_a_gradient_weighs_what_is_done(model):
+    template, wish = "The pub serves {1} food near {2-3}", "score thai >= 1 * 1"
+    with scorers({"thai": lambda texts: [float("Thai" in text) for text in texts]}):
+        free = ask(model, template=template, n=60).designs
+        for sampler in (None, "embedded-dpm-solver"):
+            made = ask(model, template=template, n=60, wishes=[wish], sampler=sampler).designs
+            assert share(made, "Thai") > share(free, "Thai") + 0.3
+    certificate = made[0].certificate
+    assert certificate.law == "uncorrected" and certificate.particles == 8
+    assert "; one of 8 such rows, drawn by weight: that law tilted by score thai" in certificate.text
+
+
+def test_what_must_hold_holds_in_all_that_is_returned_and_the_rest_is_abstained_from(model):
+    for template, wish in (("The pub {4-6}.", "span 1-2 is NP"), ("{5-9}", "span 1-2 is NP")):
+        made = ask(model, template=template, wishes=[wish], n=10)
+        assert made.designs
+        for item in made.designs:
+            assert ("NP", 1, 2) in read([item.sequence], bundled())[0].spans, item.sequence
+            assert ("parts of speech" in item.certificate.holds) == (template == "{5-9}") and not item.certificate.violations
+            assert item.certificate.particles == 8 and item.certificate.log_evidence <= 0
+        assert sorted([item.index for item in made.designs] + made.abstained) == list(range(10))
+        again = ask(model, template=template, wishes=[wish], n=10, batch_size=8)
+        assert [(d.index, d.sequence) for d in again.designs] == [(d.index, d.sequence) for d in made.designs]
+    nothing = ask(model, template="The {2}", wishes=["words >= 90 * inf"], n=3, particles=2)
+    assert nothing.abstained == [0, 1, 2] and not nothing.designs
+
+
+def test_gradients_and_weights_together(model):
+    asked = {"template": "{8}", "n": 24}
+    moved = ask(model, wishes=["words <= 3 * 20"], **asked).designs
+    both = ask(model, wishes=["words <= 3 * 20", "sentences >= 1 * inf"], **asked)
+    text = both.designs[0].certificate.text
+    assert both.designs and all(re.search(r"[.!?](\s|$)", item.sequence) for item in both.designs)
+    assert "law: heuristic, every step moved up a gradient and tilted by words <= 3 * 20 (soft" in text
+    assert "one of 8 such rows, drawn by weight: that law tilted by sentences >= 1 * inf (hard" in text
+    assert both.designs[0].certificate.law == "gradients" and both.designs[0].certificate.particles == 8
+    assert moved[0].certificate.particles == 1 and moved[0].certificate.log_evidence is None
+    weighed = ask(model, wishes=["words <= 3 * 20"], particles=8, **asked).designs
+    mean = [sum(count_words(d.sequence) for d in designs) / len(designs) for designs in (moved, weighed)]
+    assert mean[1] < mean[0] - 0.5, mean
+
+
+def test_the_work_of_a_request_is_that_of_the_particles_it_takes(model):
+    checkpoint = load_checkpoint(model)
+    spec = {"domain": "text", "template": "{999}", "n": 20, "steps": 500}
+    check_length(DesignSpec.from_dict(spec | {"wishes": ["words <= 9"]}), checkpoint)
+    for more in ({"wishes": ["words <= 9", "valid"]}, {"wishes": ["words <= 9"], "particles": 8}):
+        with pytest.raises(ConfigError, match="20 · 8 · 999 · 500"):
+            check_length(DesignSpec.from_dict(spec | more), checkpoint)
 
 
 def test_expected_words_of_certain_tokens_are_their_words(model):
@@ -162,3 +223,14 @@ def test_any_classifier_of_soft_tokens_guides(model):
         return float(judge.log_classes(rows)[:, 1].mean())
 
     assert mean_log_p(Steered(free, (ClassWish(judge, 1, 5.0),))) > mean_log_p(free) + 0.3
+
+
+def test_a_hard_wish_is_weighed_though_it_has_a_gradient(model, monkeypatch):
+    """What must hold is looked at, whatever else leads to it: no words above 6 in what is returned."""
+    soft = gradient("words <= 6 * 4", load_checkpoint(model).alphabet)
+    monkeypatch.setattr("domains.text.domain.gradient", lambda text, alphabet: soft)
+    made = ask(model, template="{9}", wishes=["words <= 6 * inf"])
+    assert made.designs and all(count_words(item.sequence) <= 6 for item in made.designs)
+    assert made.designs[0].certificate.particles == 8 and made.designs[0].certificate.law == "gradients"
+    free = ask(model, template="{9}").designs
+    assert any(count_words(item.sequence) > 6 for item in free)
