@@ -22,7 +22,7 @@ Diffusion-LM's protocol (Li et al., 2022, section 5) on meanings and keyword set
     conditioned  the fields stand before the text; of infilling the two sentences beside
     guided       the same with classifier-free guidance towards the fields; length: a wish, of particles or by its gradient
     constrained  the same, and what is asked is hard
-    particles    the same with 8 particles, which make the law right
+    particles    the same with 8 particles, which make the law right; not of a model on vectors, whose law they leave as it is
     control      the autoregressive model, told what "conditioned" is told
     rejection    the best of its tries (`benchmarks.text_rejection`)
     held out     the texts that people wrote for the targets
@@ -127,11 +127,13 @@ def by_model(checkpoint: Checkpoint, targets: Sequence[Target], way: str, label:
 
 
 def possible(way: str, checkpoint: Checkpoint, targets: Sequence[Target]) -> bool:
-    """A model on vectors has no particles, and is guided by gradients alone."""
+    """A model on vectors is not guided to fields, and particles without a wish to choose among them by change nothing of it."""
     if not all(way in target.asked for target in targets):
         return False
-    on_tokens = isinstance(checkpoint.process, TokenProcess)
-    return on_tokens or not any(way == "particles" or "field_guidance" in target.asked[way] for target in targets)
+    if isinstance(checkpoint.process, TokenProcess):
+        return True
+    asked = [target.asked[way] for target in targets]
+    return not any("field_guidance" in of or ("particles" in of and "wishes" not in of) for of in asked)
 
 
 def by_control(control: Checkpoint, targets: Sequence[Target], label: str, samples: int, most: int) -> dict[str, Made]:

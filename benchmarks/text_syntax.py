@@ -2,7 +2,8 @@
 
     python -m domains.text.parsing.train --treebank ud_ewt_train.conllu.xz --dev ud_ewt_dev.conllu.xz --out runs/reader \
         --steps 1300 --seed 1
-    python -m benchmarks.text_syntax --data DATA --reader runs/reader/model --out docs/text-syntax.json
+    python -m benchmarks.text_syntax --model text-small text-small-continuous --data DATA --reader runs/reader/model \
+        --out docs/text-syntax.json
 
 Diffusion-LM's tasks (Li et al., 2022, section 5), as `benchmarks.text_control` has the others; its figures and FUDGE's are of
 another split of E2E, another parser and constituents of other rules.
@@ -20,10 +21,11 @@ another split of E2E, another parser and constituents of other rules.
     particles      the same by 32 particles
     held out       the texts that people wrote, read against their own spans and tags
 
-The parser that reads the texts is the one that chooses among particles: what is constrained and returned is right by its
-reading, and `success` says how often something is returned. `second` is success by a parser that chose nothing, of another
-seed on the same treebank: it does not share the accidents of the first, but what its treebank has taught both. Of the texts of
-people it says how often the two read alike.
+Of a model on vectors particles are runs that know nothing of each other; of a masked one what must hold resamples them on the
+way, as far as it is known there. The parser that reads the texts is the one that chooses among particles: what is constrained
+and returned is right by its reading, and `success` says how often something is returned. `second` is success by a parser that
+chose nothing, of another seed on the same treebank: it does not share the accidents of the first, but what its treebank has
+taught both. Of the texts of people it says how often the two read alike.
 """
 
 import argparse
@@ -33,7 +35,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.text_control import Made, Store, by_model, called, figures
+from benchmarks.text_control import Made, Store, by_model, called, figures, possible
 from benchmarks.text_judge import Judge
 from benchmarks.text_targets import Target, held_out
 from domains.registry import find_model
@@ -133,7 +135,7 @@ TASKS: dict[str, Callable[[Sequence[Example], Parser], Iterator[Syntactic]]] = {
 
 def main(arguments: Sequence[str] | None = None) -> list[dict]:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.text_syntax")
-    parser.add_argument("--model", default="text-small", help="bundled name or folder")
+    parser.add_argument("--model", nargs="+", default=["text-small"], help="bundled names or folders")
     parser.add_argument("--data", type=Path, required=True, help="folder with text/e2e_train.tsv.xz")
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
@@ -144,14 +146,13 @@ def main(arguments: Sequence[str] | None = None) -> list[dict]:
     parser.add_argument("--judge", type=Path, help="folder of the judge of `benchmarks.text_judge`; without it no nats a word")
     parser.add_argument("--out", type=Path, help="a JSON file; cells that stand there are kept")
     given = parser.parse_args(arguments)
-    checkpoint, first = load_checkpoint(find_model(given.model, "text")), bundled()
+    models, first = {called(name): load_checkpoint(find_model(name, "text")) for name in given.model}, bundled()
     second = Parser.load(given.reader) if given.reader else None
     judge = Judge(load_checkpoint(given.judge)) if given.judge else None
     store = Store.open(given.out, PUBLISHED)
-    restaurants, name = held_out(given.data, "restaurant"), called(given.model)
+    restaurants = held_out(given.data, "restaurant")
     common = {"n_targets": given.targets, "samples": given.samples, "parser_sha256": first.sha256}
     common |= {"reader_sha256": second.sha256 if second else None, "judge_sha256": judge.sha256 if judge else None}
-    settings = {**common, "steps": given.steps, "sha256": checkpoint.sha256}
 
     def measured(made: Made, targets: Sequence[Syntactic], samples: int) -> dict:
         found = figures(made, targets, "restaurant", samples, judge)
@@ -162,10 +163,12 @@ def main(arguments: Sequence[str] | None = None) -> list[dict]:
         if not store.has(task, "people", "held out", common):
             people = Made([[target.held_out] for target in targets], 0, 0, 0.0)
             store.put(task, "people", "held out", common, measured(people, targets, 1))
-        for way in given.ways:
-            if all(way in target.asked for target in targets) and not store.has(task, name, way, settings):
-                made = by_model(checkpoint, targets, way, "restaurant", given.samples, given.steps)
-                store.put(task, name, way, settings, measured(made, targets, given.samples))
+        for name, checkpoint in models.items():
+            settings = {**common, "steps": given.steps, "sha256": checkpoint.sha256}
+            for way in given.ways:
+                if possible(way, checkpoint, targets) and not store.has(task, name, way, settings):
+                    made = by_model(checkpoint, targets, way, "restaurant", given.samples, given.steps)
+                    store.put(task, name, way, settings, measured(made, targets, given.samples))
     return store.cells
 
 

@@ -63,7 +63,7 @@ def longest(spec: DesignSpec, checkpoint: Checkpoint, ready: Task | None = None)
 
 
 def check_length(spec: DesignSpec, checkpoint: Checkpoint, ready: Task | None = None) -> None:
-    """Raises ConfigError for rows that are too long, or more work than one request may ask for; ConditionError for a bad wish."""
+    """Raises ConfigError for rows that are too long, or more work than one request may ask for."""
     length = longest(spec, checkpoint, ready)
     if length > LENGTH:
         raise ConfigError(f"template: expected rows of at most {LENGTH:,} tokens, got up to {length:,}")

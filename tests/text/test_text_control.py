@@ -144,7 +144,7 @@ def test_the_control_writes_before_what_is_pinned_and_takes_the_best_try():
     assert Tries([ends], [[3.0, 2.0, 1.0]], 1).best(hole) == [ends[1]]
 
 
-def test_models_on_vectors_have_no_particles():
+def test_models_on_vectors_have_no_particles_without_a_wish():
     (field,) = fields([EXAMPLE], ALPHABET)
     (long,) = length([EXAMPLE], ALPHABET)
     vectors = Checkpoint(MODEL.network, Autoregressive(), ALPHABET, (), {})  # no process on tokens

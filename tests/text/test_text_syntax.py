@@ -2,6 +2,7 @@
 
 import pytest
 from text_model import tiny_text
+from vector_model import on_vectors
 
 from domains.design import design
 from domains.text import syntax
@@ -13,6 +14,7 @@ from domains.text.wishes import read_wish
 from seqdiff.errors import ConditionError, ConfigError
 
 MODEL = tiny_text(longest=40)
+VECTORS = on_vectors(MODEL)
 
 
 @pytest.mark.parametrize(
@@ -102,10 +104,11 @@ def test_what_is_held_beforehand():
     assert held(["words <= 9", "span 1-2:NP >= 1", "span 1 is nsubj"]) is None
 
 
+@pytest.mark.parametrize("model", [MODEL, VECTORS], ids=["masked", "vectors"])
 @pytest.mark.parametrize("template", [None, "{6-12}", "[food] French [text] {6-12}"])
-def test_designs_have_their_spans(template):
+def test_designs_have_their_spans(template, model):
     found = design(
-        domain="text", checkpoint=MODEL, template=template, n=6, steps=6, particles=16, bound_draws=0,
+        domain="text", checkpoint=model, template=template, n=6, steps=6, particles=16, bound_draws=0,
         wishes=["span 2-3 is PP", "span 3 is NP"],
     )  # fmt: skip
     assert found.designs
@@ -117,9 +120,10 @@ def test_designs_have_their_spans(template):
         assert "parts of speech" in item.certificate.holds and not item.certificate.violations
 
 
-def test_designs_have_the_tags_that_the_parser_reads():
+@pytest.mark.parametrize("model", [MODEL, VECTORS], ids=["masked", "vectors"])
+def test_designs_have_the_tags_that_the_parser_reads(model):
     found = design(
-        domain="text", checkpoint=MODEL, n=6, steps=6, particles=8, bound_draws=0, wishes=["tags are DET ADJ* NOUN VERB ANY*"]
+        domain="text", checkpoint=model, n=6, steps=6, particles=8, bound_draws=0, wishes=["tags are DET ADJ* NOUN VERB ANY*"]
     )
     assert found.designs
     for item in found.designs:

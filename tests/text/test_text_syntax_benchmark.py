@@ -4,6 +4,7 @@ import json
 import lzma
 
 from text_model import tiny_text
+from vector_model import on_vectors
 
 from benchmarks.text_control import Made
 from benchmarks.text_syntax import by_reader, main, spans, tags
@@ -39,23 +40,33 @@ def test_another_parser_reads_what_the_first_chose(tmp_path):
     assert by_reader(made, [span], 2, strange) == by_reader(made, [tag], 2, strange) == 0
 
 
-def test_a_run_on_a_tiny_model(tmp_path, capsys):
+def test_a_run_on_tiny_models(tmp_path, capsys):
     mr = "__start_name__ The Mill __end_name__ __start_food__ food {} __end_food__"
     lines = [f"{mr.format('a' * k)}\tThe Mill is a cheap pub near the river . <eos>|||" for k in range(300)]
     (tmp_path / "text").mkdir()
     table = "mr\ttext_and_spans\n" + "\n".join(lines) + "\n"
     (tmp_path / "text" / "e2e_train.tsv.xz").write_bytes(lzma.compress(table.encode()))
-    tiny_text(longest=40).save(tmp_path / "model", "card")
-    asked = ["--model", str(tmp_path / "model"), "--data", str(tmp_path), "--targets", "1", "--steps", "2"]
+    tiny = tiny_text(longest=40)
+    tiny.save(tmp_path / "masked", "card")
+    on_vectors(tiny).save(tmp_path / "vectors", "card")
+    models = [str(tmp_path / name) for name in ("masked", "vectors")]
+    asked = ["--model", *models, "--data", str(tmp_path), "--targets", "1", "--steps", "2"]
     asked += ["--out", str(tmp_path / "out.json")]
     cells = main(asked)
     assert json.loads((tmp_path / "out.json").read_text())["published"]["spans"] == {"Diffusion-LM": 0.938, "FUDGE": 0.542}
-    of = {(cell["task"], cell["way"]): cell for cell in cells}
-    assert {way for _, way in of} == {"held out", "unguided", "guided", "lexicon", "weighed", "constrained", "particles"}
-    assert of["spans", "held out"]["success"] == of["tags", "held out"]["success"] == 1
-    assert of["tags", "particles"]["passes"] > of["tags", "constrained"]["passes"] > of["tags", "lexicon"]["passes"]
-    for task in ("spans", "tags"):
-        assert of[task, "constrained"]["success"] == of[task, "constrained"]["returned"]  # one was asked
+    of = {(cell["task"], cell["model"], cell["way"]): cell for cell in cells}
+    assert of["spans", "people", "held out"]["success"] == of["tags", "people", "held out"]["success"] == 1
+    for model in ("masked", "vectors"):
+        ways = {way for task, name, way in of if name == model}
+        assert ways == {"unguided", "guided", "lexicon", "weighed", "constrained", "particles"}
+        passes = {way: of["tags", model, way]["passes"] for way in ways}
+        assert passes["particles"] > passes["constrained"] > passes["lexicon"]
+        for task in ("spans", "tags"):
+            assert of[task, model, "constrained"]["success"] == of[task, model, "constrained"]["returned"]  # one was asked
+    plain, eight, more = (of["tags", "vectors", way]["passes"] for way in ("lexicon", "guided", "particles"))
+    assert eight == 8 * plain and more == 32 * plain, "every particle is a run of its own"
     before = (tmp_path / "out.json").read_text()
     capsys.readouterr()
     assert main(asked) == cells and capsys.readouterr().out == "" and (tmp_path / "out.json").read_text() == before
+    alone = [*asked[:1], models[0], *asked[3:]]
+    assert main(alone) == cells and capsys.readouterr().out == "", "a model alone keeps the cells of both"
