@@ -148,8 +148,10 @@ def _checked(wish: Wish, text: str) -> Wish:
     return wish
 
 
-def guide_of(wish: Wish, alphabet: Alphabet, ahead: LogProbability | None = None) -> Requirement | Lookahead:
-    """A wish as a part of a guide: exact at the end. ahead: what tells it of noisy rows, if anything does."""
+def guide_of(
+    wish: Wish, alphabet: Alphabet, ahead: LogProbability | None = None, tilts: bool = False
+) -> Requirement | Lookahead:
+    """A wish as a part of a guide: exact at the end. ahead, tilts: as those of `Lookahead`, if anything tells it of noisy rows."""
     weigh = wish.weigher()
 
     def exact(rows: Tensor) -> Tensor:
@@ -157,7 +159,7 @@ def guide_of(wish: Wish, alphabet: Alphabet, ahead: LogProbability | None = None
 
     if wish.figure is None:
         return Requirement(lambda rows: exact(rows) == 0)
-    return Lookahead(exact, ahead)
+    return Lookahead(exact, ahead, tilts)
 
 
 def words(texts: tuple[str, ...], read: Callable[[str], Wish]) -> str:

@@ -12,6 +12,7 @@ from seqdiff.training.data import EncodedData
 CARDS = {
     ("protein-amp", "protein"): ("Tells the class: amp, other, from rows of protein", "nats a row:"),
     ("protein-states", "protein"): ("Tells a class of each token, from rows of protein", "nats a tagged token:"),
+    ("text-sentiment", "text"): ("Tells the class: positive, negative, from rows of text", "nats a row:"),
     ("smiles-qed", "smiles"): (
         "Tells the number 'qed', from rows of smiles",
         "nats a row, the number in units of its deviation:",

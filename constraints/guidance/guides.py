@@ -264,21 +264,25 @@ class Requirement:
 
 @dataclass(frozen=True)
 class Lookahead:
-    """A wish whose final value is exact and whose estimate on the way is another's: base = log p(y | x_t), no tilt.
+    """A wish whose final value is exact and whose estimate on the way is another's: base = log p(y | x_t).
 
     Attributes:
         exact: x_0 (n, L) → log of the wish (n,), −∞ for what must not be.
         ahead: a LogProbability of noisy rows, such as `Wish`; None: nothing is known on the way.
+        tilts: whether draws are tilted by it too, to first order (`FirstOrderGuide`): it then reads soft tokens as well.
     """
 
     exact: Callable[[Tensor], Tensor]
     ahead: LogProbability | None = None
+    tilts: bool = False
 
     @torch.no_grad()
     def log_tilt(self, x_t: Tensor, t: Tensor | None, positions: Tensor, p: Tensor) -> tuple[Tensor, Tensor]:
         g = torch.zeros_like(p, dtype=torch.float64)
         if self.ahead is None:
             return g, torch.zeros(len(x_t), dtype=torch.float64, device=x_t.device)
+        if self.tilts:
+            return FirstOrderGuide(self.ahead).log_tilt(x_t, t, positions, p)
         x, times, back = _distinct(x_t, t)
         return g, self.ahead(x, times).double()[back]
 

@@ -173,7 +173,7 @@ def write(path: Path, designs) -> None:
 def encode_training_data(table: dict, base: Path) -> EncodedData:
     """Read the `[data]` table of a training configuration; relative paths are taken from the configuration's folder."""
     sources, parameters = read_sources(
-        table, base, Source, ("tokens", "min_count", "vocabulary", "max_length", "held_out_percent")
+        table, base, Source, ("tokens", "min_count", "vocabulary", "max_length", "held_out_percent", "half")
     )
     if parameters.get("tokens", "").endswith(".json"):
         parameters["tokens"] = str((base / parameters["tokens"]).resolve())

@@ -1,4 +1,5 @@
-"""What is wished of a text, as a function of soft tokens that has a gradient: figures that tokens add up to.
+"""What is wished of a text, as a function of soft tokens that has a gradient: figures that tokens add up to, and what a
+classifier tells of them (`sentiment`).
 
 With p_i(v) the chance of token v at position i and f(v) what it adds ("words": 1 for a token that begins a word), y ≈ Σ_i Σ_v
 p_i(v) f(v); outside the range the log of the wish falls by the distance in units of the figure's scale, times the strength.
@@ -10,9 +11,10 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from constraints.guidance.guides import LogProbability
 from domains.text.fields import TEXT
 from domains.text.tokens import begins_word, decode, is_marker, kind_of
-from domains.text.wishes import FIGURES, read_wish
+from domains.text.wishes import FIGURES, led_by, read_wish
 from seqdiff.alphabet import Alphabet
 
 ADDED = ("words", "characters")
@@ -46,11 +48,11 @@ class Expected:
         return (each * (begun + 1 - begun[:, -1:])).sum(-1)
 
 
-def gradient(text: str, alphabet: Alphabet) -> Expected | None:
+def gradient(text: str, alphabet: Alphabet) -> LogProbability | None:
     """A wish such as "words <= 12 * 8"; None for one that has no gradient. Raises ConditionError for what is no wish."""
     wish = read_wish(text)
     if wish.figure not in ADDED or wish.hard:
-        return None
+        return led_by(wish, alphabet)
     scale = FIGURES.scale.get(wish.figure, 1.0)
     return Expected(_added(wish.figure, alphabet), alphabet.ids.get(TEXT), wish.low, wish.high, wish.strength / scale)
 

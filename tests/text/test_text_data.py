@@ -9,7 +9,7 @@ import pytest
 from domains.text.data import Source, encode_files, is_held_out, joined, read_examples
 from domains.text.fields import parted, row
 from domains.text.tokens import alphabet_of, decode
-from seqdiff.errors import ConfigError
+from seqdiff.errors import AlphabetError, ConfigError
 
 TAGGED = (
     "mr\ttext_and_spans\n"
@@ -104,3 +104,50 @@ def test_rows_that_are_too_long_are_counted(tmp_path):
     path = write(tmp_path, "a.txt", "a b c d\na b\n")
     data = encode_files([Source(str(path), "x")], min_count=1, max_length=3)
     assert len(data.labels) == 1 and data.provenance["rows_longer_than_max_length"] == 1
+
+
+def test_a_column_says_the_class(tmp_path):
+    """Rows of one value, without fields; what both classes say teaches neither."""
+    path = write(tmp_path, "c.tsv", OPINIONS + "1\tPrice\n0\tPrice\n")
+    (good,) = [e for e in read_examples(path, "positive", "label", "1") if e.text != "Price"]
+    assert (good.text, good.fields, good.label, good.key) == ("Easy to use", (), "positive", "Easy to use")
+    sources = [Source(str(path), name, "label", value) for name, value in (("positive", "1"), ("negative", "0"))]
+    data = encode_files(sources, min_count=1, held_out_percent=0)
+    ends = zip(data.offsets[:-1], data.offsets[1:], strict=True)
+    said = [decode(data.alphabet.decode_tokens(data.tokens[a:b]), data.alphabet) for a, b in ends]
+    assert sorted(zip(said, data.labels.tolist(), strict=True)) == [("Easy to use", 0), ("Too loud", 1)]
+    assert data.provenance["texts_of_two_classes"] == 1
+    lines = write(tmp_path, "d.jsonl", "".join(json.dumps({"text": t, "My Mood": m}) + "\n" for t, m in (("a", 1), ("b", 2))))
+    assert [e.text for e in read_examples(lines, "x", "My Mood", "2")] == ["b"]
+
+
+@pytest.mark.parametrize(("name", "text"), [("a.txt", "x\n"), ("a.csv", "text\nx\n"), ("a.jsonl", '{"text": "x"}\n')])
+def test_a_class_needs_its_column(tmp_path, name, text):
+    with pytest.raises(ConfigError, match="expected a (table with a )?column 'label'"):
+        list(read_examples(write(tmp_path, name, text), "x", "label", "1"))
+
+
+def test_halves_share_no_text_and_leave_none_out(tmp_path):
+    path = write(tmp_path, "a.txt", "\n".join(f"text number {k}" for k in range(200)))
+    whole, *halves = (encode_files([Source(str(path), "x")], min_count=1, held_out_percent=10, half=h) for h in (0, 1, 2))
+
+    def trained(data):
+        ends = zip(data.offsets, data.offsets[1:], data.held_out, strict=False)
+        return {decode(data.alphabet.decode_tokens(data.tokens[a:b]), data.alphabet) for a, b, out in ends if not out}
+
+    first, second = map(trained, halves)
+    assert first | second == trained(whole) and not first & second and 60 < len(first) < 120
+    assert {int(data.held_out.sum()) for data in (whole, *halves)} == {int(whole.held_out.sum())}
+    with pytest.raises(ConfigError, match=r"data.half: expected 0 \(all\), 1 or 2, got 3"):
+        encode_files([Source(str(path), "x")], half=3)
+
+
+def test_the_tokens_of_a_bundled_model(tmp_path):
+    """Rows with a character that it lacks are left out and counted, unless there are many: then something is wrong."""
+    path = write(tmp_path, "a.txt", "\n".join(["the pub"] * 1 + [f"pub {k}" for k in range(20)] + ["漢"]))
+    data = encode_files([Source(str(path), "x")], tokens="text-small")
+    assert len(data.labels) == 21 and data.provenance["rows_with_other_characters"] == 1 and len(data.alphabet) == 8428
+    with pytest.raises(AlphabetError, match="is not among the model's characters"):
+        encode_files([Source(str(write(tmp_path, "b.txt", "pub\n漢\n字\n")), "x")], tokens="text-small")
+    with pytest.raises(ConfigError, match="a bundled model or the path"):
+        encode_files([Source(str(path), "x")], tokens="text-smaller")
