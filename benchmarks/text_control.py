@@ -65,6 +65,7 @@ SHOWN = (
     "valid",
     "success",
     "second",
+    "guide",
     "whole",
     "judge",
     "entropy",

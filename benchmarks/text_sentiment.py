@@ -20,7 +20,7 @@ neighbours (Wang and Manning, "Baselines and bigrams", 2012, MNB), which learns 
     control      the autoregressive model, told what "conditioned" is told
     rejection    of its eight tries the one that the classifier likes best
 
-`second` is what the classifier that guides reads; shares are of all texts asked for.
+`guide` is what the classifier that guides reads; shares are of all texts asked for.
 """
 
 import argparse
@@ -191,7 +191,7 @@ def main(arguments: Sequence[str] | None = None) -> list[dict]:
         def measured(made: Made, asked: Sequence[Target] = asked, task: str = task) -> dict:
             found = figures(made, asked, "prose" if task == "opinion" else task, given.samples, fluency)
             read = [p or 0.0 for name, texts in zip(CLASSES, made.texts, strict=True) for p in probability(name, texts)]
-            return found | {"second": sum(p >= 0.5 for p in read) / found["asked"]}
+            return found | {"guide": sum(p >= 0.5 for p in read) / found["asked"]}
 
         for name, checkpoint in {called(name): load_checkpoint(find_model(name, "text")) for name in given.model}.items():
             settings = {**common, "steps": given.steps, "sha256": checkpoint.sha256}

@@ -14,6 +14,8 @@ TITLES = {
     "spans": "A span of a kind stands at its place",
     "keywords": "Keywords, share that stands in any inflection",
     "read": "A field read from the text",
+    "opinion": "Opinions that are good, or bad, as asked",
+    "restaurant": "Restaurants that are praised, or blamed, as asked",
 }
 
 
@@ -26,6 +28,7 @@ COLUMNS: dict[str, tuple[str, Callable]] = {  # in a cell → (heading, how it i
     "valid": ("valid JSON %", percent),
     "success": ("success %", percent),
     "second": ("by another parser %", percent),
+    "guide": ("by the classifier that guides %", percent),
     "whole": ("all of it %", percent),
     "bleu": ("BLEU-4", "{:.1f}".format),
     "rouge_l": ("ROUGE-L", "{:.3f}".format),
