@@ -197,7 +197,7 @@ def design_text(
     top_p: TopP = None,
     batch_size: BatchSize = None,
     constraint: Annotated[str | None, _constraint("within(gap1, length(2..4))", "text")] = None,
-    wishes: Annotated[Several, _wishes('"words <= 12", "span 1-3 is NP"')] = None,
+    wishes: Annotated[Several, _wishes('"words <= 12", "positive >= 0.9"')] = None,
     scorer: Scorers = None,
     particles: Particles = None,
     guidance: Guidance = None,

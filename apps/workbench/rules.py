@@ -229,6 +229,8 @@ FIGURES: dict[str, dict[str, tuple[str, str, float, float]]] = {
         "sentences": ("Sentences", "how many", 1.0, 1.0),
         "characters": ("Characters", "letters, signs and spaces", 80.0, 5.0),
         "variety": ("Variety", "different words of all words; 1 repeats none", 0.9, 0.05),
+        "positive": ("Says something good", "how sure a classifier is of it, 0 to 1", 0.9, 0.05),
+        "negative": ("Says something bad", "how sure a classifier is of it, 0 to 1", 0.9, 0.05),
     },
 }
 PHRASES = {
@@ -239,7 +241,11 @@ PHRASES = {
         "lacks": "Lacks a substructure (SMARTS)",
     },
     "protein": {"valid": "A complete sequence (valid)"},
-    "text": {"valid": "A text that says something (valid)"},
+    "text": {
+        "valid": "A text that says something (valid)",
+        "sentiment is positive": "Must say something good, as a classifier reads it",
+        "sentiment is negative": "Must say something bad, as a classifier reads it",
+    },
 }
 
 

@@ -6,6 +6,7 @@ import random
 import shlex
 import tomllib
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -14,10 +15,10 @@ from apps.workbench.draft import Draft
 from apps.workbench.examples import EXAMPLES, default_model
 from apps.workbench.parts import Part, as_text, kept, opened, parts_of, positions, text_of, with_fact
 from apps.workbench.pictures import FILL, kept_spans, text
-from apps.workbench.rules import EVERYWHERE, KINDS, OFFERED, Rule, hard, wish_text
+from apps.workbench.rules import EVERYWHERE, FIGURES, KINDS, OFFERED, PHRASES, Rule, hard, wish_text
 from constraints.language.notation import parse
 from domains.design import DesignSpec, design, prepare
-from domains.registry import bundled_models
+from domains.registry import bundled_models, get_wishes
 from domains.text.constraints import one_of, words
 from domains.text.template import read_template
 from seqdiff.checkpoint import load_checkpoint
@@ -134,6 +135,15 @@ def test_wishes_as_text():
     assert not hard("qed >= 0.8", "smiles")
 
 
+@pytest.mark.parametrize("domain", FIGURES)
+def test_every_wish_on_offer_is_one(domain):
+    read = get_wishes(domain).read_wish
+    for figure, (_, _, value, step) in FIGURES[domain].items():
+        wish = read(wish_text(figure, "between", value, value + 2 * step))
+        assert (wish.figure, wish.low, wish.high) == (figure, value, pytest.approx(value + 2 * step))
+    assert all(hard(phrase, domain) for phrase in PHRASES[domain] if phrase not in ("has", "lacks"))
+
+
 @pytest.mark.parametrize(
     "example",
     [pytest.param(e, marks=pytest.mark.slow if d != "protein" else ()) for d in EXAMPLES for e in EXAMPLES[d]],
@@ -199,3 +209,18 @@ def test_syntax_and_lengths_of_a_task_are_copied():
     spec = {"domain": "smiles", "task": "linker", "template": "*C.*N", "syntax": True, "lengths": [4, 9], "n": 2}
     assert copying.command(spec) == "seqdiff design smiles --task linker --lengths 4-9 --n 2 --out designs.csv -- '*C.*N'"
     assert "--no-syntax" in copying.command({**spec, "syntax": False})
+
+
+def test_counted_things_have_a_bin_each_and_room():
+    from apps.workbench.views.plots import edges_of, histogram
+
+    assert edges_of([np.array([1.0, 1.0])]).tolist() == [-0.5, 0.5, 1.5, 2.5, 3.5, 4.5]
+    assert edges_of([np.array([-1.0, 0.0]), np.array([7.0])]).tolist() == [n - 0.5 for n in range(-1, 9)]
+    assert edges_of([np.array([7.0, 8.0])]).tolist() == [n - 0.5 for n in range(6, 12)]
+    assert edges_of([np.array([0.5, 1.25])])[[0, -1]].tolist() == [0.5, 1.25]
+    drawn = histogram([1.0, 1.0, 2.0], [1.0, 2.0]).to_dict()
+    rows = next(iter(drawn["datasets"].values()))
+    ours = {round((row["low"] + row["high"]) / 2): row["share"] for row in rows if row["set"] == "designs"}
+    assert ours == {0: 0, 1: pytest.approx(2 / 3), 2: pytest.approx(1 / 3), 3: 0, 4: 0}
+    assert drawn["layer"][0]["encoding"]["x"]["axis"] == {"tickMinStep": 1}
+    assert histogram([0.5, 1.25], None).to_dict()["layer"][0]["encoding"]["x"]["axis"] == {}

@@ -48,14 +48,16 @@ def histogram(values: list[float], known: Any) -> Any:
 
     sets = {"designs": np.asarray(values)} | ({} if known is None else {"training": np.asarray(known, float)})
     edges = edges_of(list(sets.values()))
+    whole = bool((edges % 1 == 0.5).all())  # a bin for each number: bars stand apart
     rows = []
     for which, numbers in sets.items():
-        counts = np.histogram(numbers, edges)[0]
+        counts, gap = np.histogram(numbers, edges)[0], 0.1 * (whole and which == "designs")
         for low, high, count in zip(edges, edges[1:], counts, strict=False):
-            rows.append({"low": low, "high": high, "share": count / max(1, len(numbers)), "set": which})
+            rows.append({"low": low + gap, "high": high - gap, "share": count / max(1, len(numbers)), "set": which})
     color = alt.Color("set:N", scale=alt.Scale(domain=["designs", "training"], range=[OURS, THEIRS]), legend=None)
+    ticks = alt.Axis(tickMinStep=1) if whole else alt.Axis()
     base = alt.Chart(pd.DataFrame(rows)).encode(
-        x=alt.X("low:Q", title=None, scale=alt.Scale(zero=False, nice=False)),
+        x=alt.X("low:Q", title=None, scale=alt.Scale(zero=False, nice=False), axis=ticks),
         x2="high:Q",
         y=alt.Y("share:Q", title=None, axis=alt.Axis(format="%")),
         color=color,
@@ -67,13 +69,16 @@ def histogram(values: list[float], known: Any) -> Any:
 
 
 def edges_of(sets: list[Any]) -> Any:
-    """Edges of bins that suit all of these arrays: of counted things a bin for each number."""
+    """Edges of bins that suit all of these arrays: of counted things a bin for each number, five of them or more."""
     import numpy as np
 
     joint = np.concatenate(sets)
     joint = joint[np.isfinite(joint)]
     if (joint == joint.round()).all() and np.ptp(joint) <= BINS:
-        return np.arange(joint.min(), joint.max() + 2) - 0.5
+        low, high = joint.min(), joint.max()
+        below = max(0, 4 - (high - low)) // 2
+        low = low - below if low < 0 else max(0, low - below)
+        return np.arange(low, max(high, low + 4) + 2) - 0.5
     return np.histogram_bin_edges(joint, BINS)
 
 
