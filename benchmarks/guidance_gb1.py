@@ -53,7 +53,8 @@ class Tabled:
             positions = torch.arange(L).expand(len(rows), -1)
             time = torch.ones(len(rows), dtype=torch.float64)
             p = torch.full((len(rows), L, V), 1 / V, dtype=torch.float64)
-            tilt[part], base[part] = guide.log_tilt(rows, time, positions, p)
+            g, base[part] = guide.log_tilt(rows, time, positions, p)
+            tilt[part] = 0.0 if g is None else g
         return cls(tilt, base, end)
 
     def log_tilt(self, x_t: Tensor, t: Tensor, positions: Tensor, p: Tensor) -> tuple[Tensor, Tensor]:
@@ -74,7 +75,8 @@ def propagated(landscape: Landscape, guide: Guide) -> Tensor:
         rows = mass.nonzero().squeeze(-1)
         x_t, positions = every[rows], torch.arange(L).expand(len(rows), -1)
         p = denoiser(x_t).exp()
-        M = p * guide.log_tilt(x_t, torch.ones(len(rows), dtype=torch.float64), positions, p)[0].exp()
+        g, _ = guide.log_tilt(x_t, torch.ones(len(rows), dtype=torch.float64), positions, p)
+        M = p if g is None else p * g.exp()
         M = M / M.sum(-1, keepdim=True) * (x_t == V).unsqueeze(-1) / holes
         step = (V + 1) ** torch.arange(L - 1, -1, -1)
         target = rows[:, None, None] + (torch.arange(V) - V) * step[:, None]

@@ -48,7 +48,7 @@ class Steered:
     way: Guide
     end: Guide
 
-    def log_tilt(self, x_t: Tensor, t: Tensor, positions: Tensor, p: Tensor) -> tuple[Tensor, Tensor]:
+    def log_tilt(self, x_t: Tensor, t: Tensor, positions: Tensor, p: Tensor) -> tuple[Tensor | None, Tensor]:
         return self.way.log_tilt(x_t, t, positions, p)
 
     def final(self, x_0: Tensor) -> Tensor:

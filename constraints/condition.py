@@ -34,8 +34,11 @@ LEAST = 1e-30  # what a token counts that the denoiser rules out, where nothing 
 class Guide(Protocol):
     """What is wished: a tilt of the open positions, and an estimate of the whole."""
 
-    def log_tilt(self, x_t: Tensor, t: Tensor, positions: Tensor, p: Tensor) -> tuple[Tensor, Tensor]:
-        """g (R, P, V), by how much a token is wished for, and base (R,), the log of what is reached at x_t itself."""
+    def log_tilt(self, x_t: Tensor, t: Tensor, positions: Tensor, p: Tensor) -> tuple[Tensor | None, Tensor]:
+        """g (R, P, V), by how much a token is wished for, and base (R,), the log of what is reached at x_t itself.
+
+        None for g where no token is ever wished for more than another: 0 everywhere, and nothing of that size is made.
+        """
         ...
 
     def final(self, x_0: Tensor) -> Tensor:
@@ -96,7 +99,7 @@ class Constrained:
             M = M * self.sets.allowed(query.rows, positions)
         if self.guide is not None:
             g, base = self.guide.log_tilt(x_t, query.t, positions, p_x0)
-            M = M * g.exp()
+            M = M if g is None else M * g.exp()
         return M, g, base
 
     def sample(self, query: Query, M: Tensor, u: Tensor) -> Tensor:
@@ -198,11 +201,16 @@ def reveal(structure: Structure, p: Tensor, commit: Tensor, u: Tensor, region: T
 
 
 def _independent(M: Tensor, asked: Tensor, commit: Tensor, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Tokens (R, P), log Z (R,) and log Z after, where nothing ties positions to each other."""
-    nothing = M.sum(-1, keepdim=True) <= 0
-    log_mass = torch.where(asked, M.sum(-1).log(), 0.0)
+    """Tokens (R, P), true at committed positions, log Z (R,) and log Z after, where nothing ties positions to each other."""
+    mass = M.sum(-1)
+    log_mass = torch.where(asked, mass.log(), 0.0)
     after = torch.where(commit, 0.0, log_mass)
-    return categorical(torch.where(nothing, 1.0, M), u), log_mass.sum(-1), after.sum(-1)
+    drawn, nothing = M[commit], (mass <= 0)[commit]
+    if bool(nothing.any()):
+        drawn = torch.where(nothing.unsqueeze(-1), 1.0, drawn)
+    tokens = torch.zeros_like(u, dtype=torch.int64)
+    tokens[commit] = categorical(drawn, u[commit])
+    return tokens, log_mass.sum(-1), after.sum(-1)
 
 
 def _scattered(positions: Tensor, commit: Tensor, full: Tensor) -> Tensor:

@@ -43,13 +43,14 @@ class TokenSets(Unconditional):
 
     def allowed(self, rows: Tensor | None, positions: Tensor | None) -> Tensor:
         """1[allowed] as float64, (R, P, V), or (V,) where all positions have one set."""
-        return self._at(rows, positions).exp()
+        return self._at(rows, positions, self.log_allowed.exp())  # few sets, many positions
 
-    def _at(self, rows: Tensor | None, positions: Tensor | None) -> Tensor:
+    def _at(self, rows: Tensor | None, positions: Tensor | None, table: Tensor | None = None) -> Tensor:
+        table = self.log_allowed if table is None else table
         if self.index is None:
-            return self.log_allowed[0]
+            return table[0]
         index = self.index if rows is None else self.index[rows]
-        return self.log_allowed[index if positions is None else index.gather(1, positions)]
+        return table[index if positions is None else index.gather(1, positions)]
 
 
 class Numbered:

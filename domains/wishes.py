@@ -151,7 +151,7 @@ def _checked(wish: Wish, text: str) -> Wish:
 def guide_of(
     wish: Wish, alphabet: Alphabet, ahead: LogProbability | None = None, tilts: bool = False
 ) -> Requirement | Lookahead:
-    """A wish as a part of a guide: exact at the end. ahead, tilts: as those of `Lookahead`, if anything tells it of noisy rows."""
+    """A wish as a part of a guide: exact at the end. ahead, tilts: of `Lookahead`, if anything tells it of noisy rows."""
     weigh = wish.weigher()
 
     def exact(rows: Tensor) -> Tensor:

@@ -1,8 +1,9 @@
 """What is wished, as tilts of the open positions and an estimate of the whole: the parts a Condition puts into its draws.
 
 A guide answers `log_tilt(x_t, t, positions, p) → (g, base)`: g_i(v) is the log-ratio by which token v at position i is
-wished for, base = log p(y | x_t) (or λ r̂) is what is reached at x_t itself; and `final(x_0)`, the log of the wish at complete
-rows. Jumps of revealed positions are not asked for: under the absorbing process there are none.
+wished for (None: no token more than another), base = log p(y | x_t) (or λ r̂) is what is reached at x_t itself; and
+`final(x_0)`, the log of the wish at complete rows. Jumps of revealed positions are not asked for: under the absorbing process
+there are none.
 
 With exact g and one reveal a step, p(x) p(y|x)/p(y) is drawn exactly. Two reveals a step, a power γ ≠ 1 of p(y|x_t), a
 clipped or a first-order g are proposals: what they leave over, weights and particles correct towards p(x) e^{final(x)}.
@@ -16,6 +17,8 @@ Shapes: R rows, L length, P queried positions, V vocabulary, N distinct rows, k 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from typing import Any, Protocol
 
 import torch
@@ -29,7 +32,11 @@ from seqdiff.noise import Stream, uniform
 
 
 class LogProbability(Protocol):
-    """log p(y | x_t), (R,), of ids (R, L); for first-order guidance also of soft tokens (R, L, V + 1), column V the hole."""
+    """log p(y | x_t), (R,), of ids (R, L); for first-order guidance also of soft tokens (R, L, V + 1), column V the hole.
+
+    Where there are thousands of tokens, one with a method `slope` spares their one-hots: x_t, t → log p (R,), its gradient with
+    respect to the embeddings (R, L, D), and those of every token (V, D) and of the rows (R, L, D).
+    """
 
     def __call__(self, x_t: Tensor, t: Tensor | None = None) -> Tensor: ...
 
@@ -105,7 +112,7 @@ class ExactGuide:
 
     @torch.no_grad()
     def final(self, x_0: Tensor) -> Tensor:
-        return self._evaluate(x_0, _clean(x_0))
+        return self._evaluate(x_0, _nothing(x_0))
 
     def _jumps(self, x: Tensor, t: Tensor | None, pairs: Tensor, V: int) -> Tensor:
         """log p(y | x with v at i) for every v, (n, V), of pairs = row · L + i (n,)."""
@@ -134,6 +141,14 @@ class FirstOrderGuide:
     def log_tilt(self, x_t: Tensor, t: Tensor | None, positions: Tensor, p: Tensor) -> tuple[Tensor, Tensor]:
         V = p.shape[-1]
         x, times, back = _distinct(x_t, t)
+        if slope := getattr(self.log_p_y, "slope", None):
+            base, h, table, e = slope(x, times)
+            h = torch.where(base.isneginf()[:, None, None], 0.0, h)
+            there = positions.unsqueeze(-1).expand(*positions.shape, h.shape[-1])
+            at = h[back].gather(1, there)
+            at = torch.where(_asked(x_t, positions, V, self.everywhere).unsqueeze(-1), at, 0.0)
+            g = at @ table.T - (at * e[back].gather(1, there)).sum(-1, keepdim=True)
+            return g.double(), base.double()[back]
         soft = torch.nn.functional.one_hot(x, V + 1).double()
         base, gradient = embedding_gradient(lambda one_hots: self.log_p_y(one_hots, times), soft)
         change = gradient[..., :V] - gradient.gather(-1, x.unsqueeze(-1))
@@ -143,7 +158,7 @@ class FirstOrderGuide:
 
     @torch.no_grad()
     def final(self, x_0: Tensor) -> Tensor:
-        return self.log_p_y(x_0, _clean(x_0)).double()
+        return self.log_p_y(x_0, _nothing(x_0)).double()
 
 
 @dataclass(frozen=True)
@@ -172,7 +187,7 @@ class RewardGuide:
             raise ConditionError(f"reward: expected at least 1 sample, got {self.samples}")
 
     @torch.no_grad()
-    def log_tilt(self, x_t: Tensor, t: Tensor | None, positions: Tensor, p: Tensor) -> tuple[Tensor, Tensor]:
+    def log_tilt(self, x_t: Tensor, t: Tensor | None, positions: Tensor, p: Tensor) -> tuple[None, Tensor]:
         V, k = p.shape[-1], self.samples
         asked = _asked(x_t, positions, V, False)
         if bool((torch.zeros_like(x_t).scatter(1, positions, 1) < (x_t == V)).any()):
@@ -184,7 +199,7 @@ class RewardGuide:
         ahead = x_t.unsqueeze(1).repeat(1, k, 1).scatter(2, positions.unsqueeze(1).expand_as(drawn), drawn)
         reward = self.final(ahead.flatten(0, 1)).view(-1, k)
         base = reward.mean(-1) if self.mean else reward.logsumexp(-1) - math.log(k)
-        return torch.zeros(p.shape, dtype=torch.float64, device=p.device), base
+        return None, base
 
     def final(self, x_0: Tensor) -> Tensor:
         """λ r(x_0), (R,). Raises ConditionError if the function fails, or does not give a finite number a row."""
@@ -223,20 +238,22 @@ class Sum:
         if not self.parts or not self.clip > 0:
             raise ConditionError(f"guides: expected at least one and a positive clip, got {len(self.parts)} and {self.clip}")
 
-    def log_tilt(self, x_t: Tensor, t: Tensor | None, positions: Tensor, p: Tensor) -> tuple[Tensor, Tensor]:
+    def log_tilt(self, x_t: Tensor, t: Tensor | None, positions: Tensor, p: Tensor) -> tuple[Tensor | None, Tensor]:
         said = [(guide.log_tilt(x_t, t, positions, p), weight) for guide, weight in self._used()]  # type: ignore[arg-type]
-        g = sum((weight * g for (g, _), weight in said), torch.zeros(p.shape, dtype=torch.float64, device=p.device))
-        base = sum((weight * b for (_, b), weight in said), g.new_zeros(len(x_t)))
-        g = g.clamp(-self.clip, self.clip)
-        if bool((g.isnan() | g.isposinf()).any()):
+        base = sum((weight * b for (_, b), weight in said), _nothing(x_t))
+        tilts = [g if weight == 1 else weight * g for (g, _), weight in said if g is not None]
+        if not tilts:
+            return None, base
+        g = reduce(add, tilts)
+        g = g if self.clip == math.inf else g.clamp(-self.clip, self.clip)
+        if g.numel() and not bool(g.amax() < math.inf):  # +∞, or not a number
             raise ConditionError(
                 "guides: one rules a token out and another, or a negative weight, wants it infinitely; set clip"
             )
         return g, base
 
     def final(self, x_0: Tensor) -> Tensor:
-        zero = torch.zeros(len(x_0), dtype=torch.float64, device=x_0.device)
-        return sum((weight * guide.final(x_0) for guide, weight in self._used()), zero)
+        return sum((weight * guide.final(x_0) for guide, weight in self._used()), _nothing(x_0))
 
     def _used(self) -> list[tuple[Guide, float]]:
         return [(guide, weight) for guide, weight in self.parts if weight != 0]
@@ -254,8 +271,8 @@ class Requirement:
 
     function: Callable[[Tensor], Any]
 
-    def log_tilt(self, x_t: Tensor, t: Tensor | None, positions: Tensor, p: Tensor) -> tuple[Tensor, Tensor]:
-        return torch.zeros_like(p, dtype=torch.float64), torch.zeros(len(x_t), dtype=torch.float64, device=x_t.device)
+    def log_tilt(self, x_t: Tensor, t: Tensor | None, positions: Tensor, p: Tensor) -> tuple[None, Tensor]:
+        return None, _nothing(x_t)
 
     def final(self, x_0: Tensor) -> Tensor:
         held = torch.as_tensor(self.function(x_0), dtype=torch.bool, device=x_0.device)
@@ -277,14 +294,13 @@ class Lookahead:
     tilts: bool = False
 
     @torch.no_grad()
-    def log_tilt(self, x_t: Tensor, t: Tensor | None, positions: Tensor, p: Tensor) -> tuple[Tensor, Tensor]:
-        g = torch.zeros_like(p, dtype=torch.float64)
+    def log_tilt(self, x_t: Tensor, t: Tensor | None, positions: Tensor, p: Tensor) -> tuple[Tensor | None, Tensor]:
         if self.ahead is None:
-            return g, torch.zeros(len(x_t), dtype=torch.float64, device=x_t.device)
+            return None, _nothing(x_t)
         if self.tilts:
             return FirstOrderGuide(self.ahead).log_tilt(x_t, t, positions, p)
         x, times, back = _distinct(x_t, t)
-        return g, self.ahead(x, times).double()[back]
+        return None, self.ahead(x, times).double()[back]
 
     def final(self, x_0: Tensor) -> Tensor:
         return self.exact(x_0).double()
@@ -295,8 +311,9 @@ def _asked(x_t: Tensor, positions: Tensor, V: int, everywhere: bool) -> Tensor:
     return torch.ones_like(positions, dtype=torch.bool) if everywhere else x_t.gather(1, positions) == V
 
 
-def _clean(x_0: Tensor) -> Tensor:
-    return torch.zeros(len(x_0), dtype=torch.float64, device=x_0.device)
+def _nothing(x: Tensor) -> Tensor:
+    """(R,) float64 zeros: the time of clean rows, the log of a wish of which nothing is known."""
+    return torch.zeros(len(x), dtype=torch.float64, device=x.device)
 
 
 def _keys(x_t: Tensor, t: Tensor | None) -> Tensor:

@@ -36,14 +36,14 @@ class Steered:
     end: Guide
     holes: int = HOLES
 
-    def log_tilt(self, x_t: Tensor, t: Tensor | None, positions: Tensor, p: Tensor) -> tuple[Tensor, Tensor]:
+    def log_tilt(self, x_t: Tensor, t: Tensor | None, positions: Tensor, p: Tensor) -> tuple[None, Tensor]:
         V = p.shape[-1]
         near = ((x_t == V).sum(-1) <= self.holes).nonzero().squeeze(-1)
         base = torch.zeros(len(x_t), dtype=torch.float64, device=x_t.device)
         if len(near):
             time = None if t is None else t[near]
             base[near] = self.way.log_tilt(x_t[near], time, positions[near], p[near])[1]  # type: ignore[arg-type]
-        return torch.zeros_like(p, dtype=torch.float64), base
+        return None, base
 
     def final(self, x_0: Tensor) -> Tensor:
         return self.end.final(x_0)

@@ -100,19 +100,35 @@ class Said:
         text, lengths = self.text(x_t)
         return self.strength * self.target.log_classes(self.translated(text), t, lengths)[:, self.label]
 
+    def slope(self, x_t: Tensor, t: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Of ids: the value (R,), its gradient by embeddings (R, L, D), these of all tokens (V, D) and of the row (R, L, D)."""
+        weight, L = self.target.trunk.embed.weight.detach(), x_t.shape[1]
+        with self.target.leaves() as leaves:
+            value = self(x_t, t)
+            (gradient,) = torch.autograd.grad(value.sum(), leaves)
+        first, place = int(self.target.config.edges), torch.arange(L, device=x_t.device) - self.skipped(x_t).unsqueeze(1)
+        gradient = gradient[:, first : first + L]
+        gradient = gradient.gather(1, place.clamp(min=0).unsqueeze(-1).expand_as(gradient))  # to where the text stands
+        every = torch.arange(self.target.vocabulary + 2) if self.table is None else self.table
+        return value.detach(), torch.where((place >= 0).unsqueeze(-1), gradient, 0.0), weight[every[:-2]], weight[every[x_t]]
+
     def text(self, x_t: Tensor) -> tuple[Tensor, Tensor | None]:
         """Rows with what stands before the text taken away, filled up behind, and how long they are then."""
-        if self.start is None:
-            return x_t, None
-        marks = x_t == self.start if x_t.ndim == 2 else x_t[..., self.start] > 0.5
-        L = x_t.shape[1]
-        skipped = torch.where(marks.any(1), L - marks.flip(1).long().argmax(1), 0)
+        skipped = self.skipped(x_t)
         if not bool(skipped.any()):
             return x_t, None
+        L = x_t.shape[1]
         place = (torch.arange(L, device=x_t.device) + skipped.unsqueeze(1)).clamp(max=L - 1)
         if x_t.ndim == 3:
             place = place.unsqueeze(-1).expand_as(x_t)
         return x_t.gather(1, place), L - skipped
+
+    def skipped(self, x_t: Tensor) -> Tensor:
+        """(R,) how many tokens stand before the text."""
+        if self.start is None:
+            return torch.zeros(len(x_t), dtype=torch.int64, device=x_t.device)
+        marks = x_t == self.start if x_t.ndim == 2 else x_t[..., self.start] > 0.5
+        return torch.where(marks.any(1), x_t.shape[1] - marks.flip(1).long().argmax(1), 0)
 
     def translated(self, x: Tensor) -> Tensor:
         """Rows in the classifier's tokens."""

@@ -8,7 +8,10 @@ Shapes: B batch, L length, V clean vocabulary, D width, K classes or outcomes.
 """
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -118,6 +121,22 @@ class Classifier(nn.Module):
             return self.readout(h.mean(1))
         real = is_real(lengths, h.shape[1]).unsqueeze(-1)
         return self.readout(torch.where(real, h, 0.0).sum(1) / lengths.clamp(min=1).unsqueeze(-1))
+
+    @contextmanager
+    def leaves(self) -> Iterator[list[Tensor]]:
+        """Inside, what each pass of ids reads from the table of embeddings, (B, L, D), is collected as a leaf of a gradient."""
+        found: list[Tensor] = []
+
+        def leaf(module: nn.Module, ids: Any, e: Tensor) -> Tensor:
+            found.append(e.detach().requires_grad_())
+            return found[-1]
+
+        handle = self.trunk.embed.register_forward_hook(leaf)
+        try:
+            with torch.enable_grad():
+                yield found
+        finally:
+            handle.remove()
 
     def log_classes(self, x_t: Tensor, t: Tensor | None = None, lengths: Tensor | None = None) -> Tensor:
         """log p(y | x_t), (B, K) or (B, L, K) float64. Raises ConfigError where the network tells a number."""
