@@ -124,15 +124,12 @@ class Constrained:
     def marginals(self, query: Query, p_x0: Tensor) -> Tensor:
         """p(x_0^i | x_t, C) (R, P, V): what a process on vectors takes its x̂0 from."""
         positions, asked = places(query)
-        allowed = torch.ones_like(p_x0) if self.sets is None else self.sets.allowed(query.rows, positions)
-        M = torch.maximum(p_x0, LEAST * torch.ones_like(p_x0)) * allowed  # what the denoiser rules out, not what must hold
+        M = p_x0.clamp(min=LEAST)  # what the denoiser rules out, not what must hold
+        M = M if self.sets is None else M * self.sets.allowed(query.rows, positions)
         if self.structure is None:
             return M / M.sum(-1, keepdim=True)
-        full = self._full(query, M, asked).requires_grad_()
-        with torch.enable_grad():
-            log_z = self._of(query).log_mass(full, self._region(query))
-            (gradient,) = torch.autograd.grad(torch.where(log_z.isfinite(), log_z, 0.0).sum(), full)
-        marginal = (full * gradient).detach().gather(1, positions.unsqueeze(-1).expand_as(M))
+        full = self._full(query, M, asked)
+        marginal = (full * slope(self._of(query), full, self._region(query))).gather(1, positions.unsqueeze(-1).expand_as(M))
         return marginal / marginal.sum(-1, keepdim=True).clamp(min=1e-300)
 
     def _joint(self, query: Query, M: Tensor, asked: Tensor, commit: Tensor, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -171,10 +168,17 @@ class Constrained:
     def _full(self, query: Query, M: Tensor, asked: Tensor) -> Tensor:
         """Factors (R, L, V): M at the positions asked for, the token that stands there at the others."""
         x_t, (positions, _) = query.tokens, places(query)
+        L = x_t.shape[1]
+        if positions.shape[1] == L and bool(asked.all()) and bool((positions == torch.arange(L, device=x_t.device)).all()):
+            return M
+        row, place = asked.nonzero(as_tuple=True)
+        at = positions[row, place]
+        settled = torch.ones_like(x_t, dtype=torch.bool)
+        settled[row, at] = False
         full = M.new_zeros(*x_t.shape, M.shape[-1])
-        full.scatter_(-1, x_t.clamp(max=self.vocabulary - 1).unsqueeze(-1), 1.0)
-        here = full.gather(1, positions.unsqueeze(-1).expand_as(M))
-        return full.scatter_(1, positions.unsqueeze(-1).expand_as(M), torch.where(asked.unsqueeze(-1), M, here))
+        full[row, at] = M[row, place]
+        full[settled] = full[settled].scatter(-1, x_t[settled].clamp(max=self.vocabulary - 1).unsqueeze(-1), 1.0)
+        return full
 
 
 def places(query: Query) -> tuple[Tensor, Tensor]:
@@ -198,6 +202,19 @@ def reveal(structure: Structure, p: Tensor, commit: Tensor, u: Tensor, region: T
     tokens, log_z = structure.draw(p, u, region)
     one_hot = torch.nn.functional.one_hot(tokens.clamp(0, p.shape[-1] - 1), p.shape[-1]).to(p.dtype)
     return tokens, log_z, structure.log_mass(torch.where(commit.unsqueeze(-1), one_hot, p), region)
+
+
+def slope(structure: Structure, p: Tensor, region: Tensor | None) -> Tensor:
+    """∂ log Z/∂p (R, L, V), 0 in rows where nothing is possible.
+
+    A structure that can work it out without the graph of a forward sweep has a method `gradient`.
+    """
+    if hasattr(structure, "gradient"):
+        return structure.gradient(p, region)  # type: ignore[attr-defined]
+    leaf = p.detach().requires_grad_()
+    with torch.enable_grad():
+        log_z = structure.log_mass(leaf, region)
+        return torch.autograd.grad(torch.where(log_z.isfinite(), log_z, 0.0).sum(), leaf)[0]
 
 
 def _independent(M: Tensor, asked: Tensor, commit: Tensor, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
