@@ -177,7 +177,8 @@ class Constrained:
         settled[row, at] = False
         full = M.new_zeros(*x_t.shape, M.shape[-1])
         full[row, at] = M[row, place]
-        full[settled] = full[settled].scatter(-1, x_t[settled].clamp(max=self.vocabulary - 1).unsqueeze(-1), 1.0)
+        row, place = settled.nonzero(as_tuple=True)
+        full[row, place, x_t[row, place].clamp(max=self.vocabulary - 1)] = 1.0
         return full
 
 
@@ -222,11 +223,14 @@ def _independent(M: Tensor, asked: Tensor, commit: Tensor, u: Tensor) -> tuple[T
     mass = M.sum(-1)
     log_mass = torch.where(asked, mass.log(), 0.0)
     after = torch.where(commit, 0.0, log_mass)
-    drawn, nothing = M[commit], (mass <= 0)[commit]
+    nothing = mass <= 0
     if bool(nothing.any()):
-        drawn = torch.where(nothing.unsqueeze(-1), 1.0, drawn)
-    tokens = torch.zeros_like(u, dtype=torch.int64)
-    tokens[commit] = categorical(drawn, u[commit])
+        M = torch.where(nothing.unsqueeze(-1), 1.0, M)
+    if bool(commit.all()):
+        tokens = categorical(M, u)
+    else:
+        tokens = torch.zeros_like(u, dtype=torch.int64)
+        tokens[commit] = categorical(M[commit], u[commit])
     return tokens, log_mass.sum(-1), after.sum(-1)
 
 

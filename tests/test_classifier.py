@@ -1,6 +1,7 @@
 """Classifiers on noisy input: what they should learn by enumeration, and what a short training learns of a planted rule."""
 
 import dataclasses
+import threading
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from safetensors.torch import load_file
 
 from seqdiff.alphabet import Alphabet
 from seqdiff.checkpoint import load_checkpoint
-from seqdiff.denoisers.classifier import Classifier, ClassifierConfig, ExactClassifier, Trunk
+from seqdiff.denoisers.classifier import Classifier, ClassifierConfig, ExactClassifier, Trunk, leaves
 from seqdiff.denoisers.transformer import Transformer, TransformerConfig
 from seqdiff.errors import ConfigError, TrainingError
 from seqdiff.processes.absorbing import Absorbing
@@ -314,3 +315,23 @@ def test_what_is_unknown_or_padding_teaches_a_tagger_nothing():
     assert nats[1] == pytest.approx(float(-second[1, 1]), abs=1e-5)
     with pytest.raises(ConfigError, match="expected classes, at least 2, of each position"):
         build_system("tagger", {"vocabulary": 7, "labels": 1, **SIZES}, {"kind": "linear"})
+
+
+def test_leaves_are_what_a_pass_read_in_its_own_thread():
+    """Their gradient is that of the one-hots through the table; a pass of another thread, or after, is left alone."""
+    network = Classifier(ClassifierConfig(5, width=8, depth=1, heads=2, classes=2, edges=True))
+    torch.nn.init.normal_(network.readout[-1].weight)
+    x, others = torch.tensor([[0, 5, 3], [1, 2, 4]]), []
+    soft = torch.nn.functional.one_hot(x, 6).float().requires_grad_()
+    (by_one_hots,) = torch.autograd.grad(network.log_classes(soft)[:, 1].sum(), soft)
+    with torch.no_grad(), leaves() as found:
+        thread = threading.Thread(target=lambda: others.append(network.log_classes(x)))
+        thread.start()
+        thread.join()
+        assert not found and len(others) == 1
+        value = network.log_classes(x)[:, 1]
+        (slope,) = torch.autograd.grad(value.sum(), found)
+    assert len(found) == 1 and value.allclose(others[0][:, 1], atol=1e-6)
+    assert (slope[:, 1:-1] @ network.trunk.embed.weight[:6].T).allclose(by_one_hots, atol=1e-5)
+    network.log_classes(x)
+    assert len(found) == 1

@@ -24,6 +24,7 @@ from domains.text.fields import TEXT
 from domains.text.tokens import encode, kind_of, normal
 from seqdiff.alphabet import Alphabet
 from seqdiff.checkpoint import Checkpoint, load_checkpoint
+from seqdiff.denoisers.classifier import leaves
 from seqdiff.errors import AlphabetError, ConditionError
 
 MODEL = "text-sentiment"
@@ -103,9 +104,9 @@ class Said:
     def slope(self, x_t: Tensor, t: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Of ids: the value (R,), its gradient by embeddings (R, L, D), these of all tokens (V, D) and of the row (R, L, D)."""
         weight, L = self.target.trunk.embed.weight.detach(), x_t.shape[1]
-        with self.target.leaves() as leaves:
+        with leaves() as embeddings:
             value = self(x_t, t)
-            (gradient,) = torch.autograd.grad(value.sum(), leaves)
+            (gradient,) = torch.autograd.grad(value.sum(), embeddings)
         first, place = int(self.target.config.edges), torch.arange(L, device=x_t.device) - self.skipped(x_t).unsqueeze(1)
         gradient = gradient[:, first : first + L]
         gradient = gradient.gather(1, place.clamp(min=0).unsqueeze(-1).expand_as(gradient))  # to where the text stands

@@ -10,8 +10,8 @@ Shapes: B batch, L length, V clean vocabulary, D width, K classes or outcomes.
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -55,11 +55,30 @@ class ClassifierConfig(TransformerConfig):
             raise ConfigError(f"model.scale: expected a positive number, got {self.scale}")
 
 
+_LEAVES: ContextVar[list[Tensor] | None] = ContextVar("leaves", default=None)  # of this thread's passes alone
+
+
+@contextmanager
+def leaves() -> Iterator[list[Tensor]]:
+    """Inside, what passes of classifiers read from their tables of embeddings, (B, L, D), are leaves of a gradient, collected."""
+    found: list[Tensor] = []
+    before = _LEAVES.set(found)
+    try:
+        with torch.enable_grad():
+            yield found
+    finally:
+        _LEAVES.reset(before)
+
+
 class SoftEmbedding(nn.Embedding):
     """Rows of a table at ids (B, L), or their mixture under weights (B, L, rows of the table)."""
 
     def forward(self, input: Tensor) -> Tensor:
-        return input.to(self.weight.dtype) @ self.weight if input.is_floating_point() else super().forward(input)
+        e = input.to(self.weight.dtype) @ self.weight if input.is_floating_point() else super().forward(input)
+        if (found := _LEAVES.get()) is not None:
+            e = e.detach().requires_grad_()
+            found.append(e)
+        return e
 
 
 class Trunk(Transformer):
@@ -121,22 +140,6 @@ class Classifier(nn.Module):
             return self.readout(h.mean(1))
         real = is_real(lengths, h.shape[1]).unsqueeze(-1)
         return self.readout(torch.where(real, h, 0.0).sum(1) / lengths.clamp(min=1).unsqueeze(-1))
-
-    @contextmanager
-    def leaves(self) -> Iterator[list[Tensor]]:
-        """Inside, what each pass of ids reads from the table of embeddings, (B, L, D), is collected as a leaf of a gradient."""
-        found: list[Tensor] = []
-
-        def leaf(module: nn.Module, ids: Any, e: Tensor) -> Tensor:
-            found.append(e.detach().requires_grad_())
-            return found[-1]
-
-        handle = self.trunk.embed.register_forward_hook(leaf)
-        try:
-            with torch.enable_grad():
-                yield found
-        finally:
-            handle.remove()
 
     def log_classes(self, x_t: Tensor, t: Tensor | None = None, lengths: Tensor | None = None) -> Tensor:
         """log p(y | x_t), (B, K) or (B, L, K) float64. Raises ConfigError where the network tells a number."""
