@@ -60,7 +60,7 @@ _LEAVES: ContextVar[list[Tensor] | None] = ContextVar("leaves", default=None)  #
 
 @contextmanager
 def leaves() -> Iterator[list[Tensor]]:
-    """Inside, what passes of classifiers read from their tables of embeddings, (B, L, D), are leaves of a gradient, collected."""
+    """Inside, what passes of classifiers read from their embeddings, (B, L, D), is collected, as leaves of a gradient."""
     found: list[Tensor] = []
     before = _LEAVES.set(found)
     try:
