@@ -212,7 +212,7 @@ def test_syntax_and_lengths_of_a_task_are_copied():
 
 
 def test_counted_things_have_a_bin_each_and_room():
-    from apps.workbench.views.plots import edges_of, histogram
+    from apps.workbench.views.plots import edges_of, histogram, ticks_of
 
     assert edges_of([np.array([1.0, 1.0])]).tolist() == [-0.5, 0.5, 1.5, 2.5, 3.5, 4.5]
     assert edges_of([np.array([-1.0, 0.0]), np.array([7.0])]).tolist() == [n - 0.5 for n in range(-1, 9)]
@@ -223,4 +223,7 @@ def test_counted_things_have_a_bin_each_and_room():
     ours = {round((row["low"] + row["high"]) / 2): row["share"] for row in rows if row["set"] == "designs"}
     assert ours == {0: 0, 1: pytest.approx(2 / 3), 2: pytest.approx(1 / 3), 3: 0, 4: 0}
     assert drawn["layer"][0]["encoding"]["x"]["axis"] == {"tickMinStep": 1}
+    assert (
+        "tickMinStep" in ticks_of(np.array([1.0, 2.0])).to_dict() and "tickMinStep" not in ticks_of(np.array([1.5])).to_dict()
+    )
     assert histogram([0.5, 1.25], None).to_dict()["layer"][0]["encoding"]["x"]["axis"] == {}

@@ -82,6 +82,13 @@ def edges_of(sets: list[Any]) -> Any:
     return np.histogram_bin_edges(joint, BINS)
 
 
+def ticks_of(values: Any) -> Any:
+    """An axis with some ten ticks, of counted things none between whole numbers."""
+    import altair as alt
+
+    return alt.Axis(tickCount=10, tickMinStep=1) if bool((values % 1 == 0).all()) else alt.Axis(tickCount=10)
+
+
 def _scatter(made: list, domain: str) -> None:
     import altair as alt
     import pandas as pd
@@ -104,8 +111,8 @@ def _scatter(made: list, domain: str) -> None:
         alt.Chart(table)
         .mark_circle(size=90, color=OURS)
         .encode(
-            x=alt.X("x:Q", title=NAMES[x][0], scale=alt.Scale(zero=False)),
-            y=alt.Y("y:Q", title=NAMES[y][0], scale=alt.Scale(zero=False)),
+            x=alt.X("x:Q", title=NAMES[x][0], scale=alt.Scale(zero=False, padding=12), axis=ticks_of(table["x"])),
+            y=alt.Y("y:Q", title=NAMES[y][0], scale=alt.Scale(zero=False, padding=12), axis=ticks_of(table["y"])),
             tooltip=["#", "x", "y"],
             opacity=alt.condition(brush, alt.value(0.9), alt.value(0.3)),
         )
