@@ -149,7 +149,8 @@ def main() -> None:
     given = parser.parse_args()
     from playwright.sync_api import sync_playwright
 
-    given.folder.mkdir(parents=True, exist_ok=True)
+    for folder in (given.folder, given.out):
+        folder.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as started:
         folder = given.folder.resolve()  # the workbench's process may stand elsewhere
         url = f"sqlite:///{folder / 'runs.db'}"
