@@ -6,12 +6,15 @@ from functools import cache, partial
 import pytest
 import torch
 from mixture import noise_state, three
+from tiny_model import tiny_checkpoint
+from vector_model import on_vectors
 
 from seqdiff.errors import ConfigError
 from seqdiff.noise import Stream
 from seqdiff.processes.gaussian import Straight, VarianceExploding, VariancePreserving
 from seqdiff.samplers.drive import drive
-from seqdiff.samplers.state import State
+from seqdiff.samplers.embedded import grid, posterior
+from seqdiff.samplers.state import Query, State
 from seqdiff.samplers.vectors import (
     ddim,
     ddpm,
@@ -327,3 +330,32 @@ def test_what_cannot_be_is_refused():
         law.run(lambda s: ddim(s, VP, uniform_times(4)), VP, replace(state, vectors=None))
     with pytest.raises(ConfigError, match="a, b > 0 at both ends, got steps 4, t from 1.0 to 0.1"):
         log_snr_times(FLOW, 4, 1.0, 0.1)
+
+
+@pytest.mark.parametrize("step", [0, 3, 7])
+def test_what_x_s_leaves_of_x_0_is_bayes_rule_by_densities(step):
+    """p(v | x_s, x_t) ∝ p(v | x_t) N(x_s; c_1 x_t + c_2 e_v, β̃ I) token by token, and a pin is itself; another x_s is felt."""
+    process = on_vectors(tiny_checkpoint()).process
+    V, times = process.vocabulary, grid(process, 8, "log-snr", 0.999, 0.02)
+    tokens = torch.tensor([[V, 2, V], [1, V, V]])
+    state = State.from_canvas(process, tokens, 5, torch.arange(2), None)
+    state = replace(process.place(state, times[0]), step=torch.full((2,), step))
+    query = Query(state, None, times[step].expand(2), None)
+    generator = torch.Generator().manual_seed(0)
+    p_x0 = torch.rand(2, 3, V, generator=generator).double().softmax(-1)
+    p_x0[0, 0, 3] = 0
+    e, x_t, s, t = process.embedding.table().double(), query.x_t, times[[step + 1] * 2], times[[step] * 2]
+    x_s = process.process.bridge(x_t, e[torch.tensor([[1, 2, 4], [1, 5, 0]])], s, t)[0]
+    found = posterior(process, times, query, p_x0)(x_s)
+    for r in range(2):
+        for i in range(3):
+            if tokens[r, i] != V:
+                assert found[r, i, tokens[r, i]] == 1 and found[r, i].sum() == 1
+                continue
+            log_p = []
+            for v in range(V):
+                mean, variance = process.process.bridge(x_t[r : r + 1], e[v].expand(1, 3, -1), s[:1], t[:1])
+                density = torch.distributions.Normal(mean[0, i], variance.sqrt().flatten()).log_prob(x_s[r, i]).sum()
+                log_p.append(p_x0[r, i, v].log() + density)
+            assert found[r, i].allclose(torch.stack(log_p).softmax(-1), atol=1e-9)
+    assert found[0, 0, 3] == 0 and not posterior(process, times, query, p_x0)(x_s.flip(1)).allclose(found, atol=1e-3)

@@ -5,13 +5,12 @@ Shapes: B batch, L length, V vocabulary, D width.
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 
 import torch
 from torch import Tensor
 
 from seqdiff.condition import Condition
-from seqdiff.embedding import EmbeddedProcess, squared_distance
+from seqdiff.embedding import EmbeddedProcess
 from seqdiff.errors import ConditionError, ConfigError
 from seqdiff.noise import Stream
 from seqdiff.processes.gaussian import spread
@@ -77,7 +76,7 @@ def embedded(
     said: list[tuple[Query, Tensor]] = []  # the last query, and what was answered
 
     def move(x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
-        law = partial(posterior, process, times, *said[0])
+        law = posterior(process, times, *said[0])
         return condition.ascend(x, mean, variance, law)  # type: ignore[attr-defined]
 
     loop = SOLVERS[solver](state, process.process, times, **({"move": move} if steered else {}))
@@ -118,21 +117,25 @@ def weighed(loop: Loop, condition: Weighted) -> Loop:
     return replace(end, log_potential=condition.final(end.tokens))
 
 
-def posterior(process: EmbeddedProcess, times: Tensor, query: Query, p_x0: Tensor, x_s: Tensor) -> Tensor:
-    """p(v | x_s, x_t) ∝ p(v | x_t) q(x_s | x_t, e_v), (R, L, V), a position on its own; a pin is its own token.
+def posterior(process: EmbeddedProcess, times: Tensor, query: Query, p_x0: Tensor) -> Callable[[Tensor], Tensor]:
+    """x_s ↦ p(v | x_s, x_t) ∝ p(v | x_t) q(x_s | x_t, e_v), (R, L, V), a position on its own; a pin is its own token.
 
-    q(x_s | x_t, e_v) = N(c_1 x_t + c_2 e_v, β̃): with y = (x_s − c_1 x_t)/c_2 the weight of v is exp(−c_2² |y − e_v|²/(2 β̃)).
+    q(x_s | x_t, e_v) = N(c_1 x_t + c_2 e_v, β̃): with y = (x_s − c_1 x_t)/c_2 the weight of v is exp(−c_2² |y − e_v|²/(2 β̃)),
+    of which |y|² is the same for all v; what x_s has no part in is worked out once.
     """
     k = query.state.step.clamp(max=len(times) - 2)
     s, t, x_t = times[k + 1], times[k], query.x_t
     nothing, variance = process.process.bridge(x_t, torch.zeros_like(x_t), s, t)
     c_2 = process.process.bridge(torch.zeros_like(x_t[..., :1]), torch.ones_like(x_t[..., :1]), s, t)[0]
-    table = process.embedding.table().to(x_s.dtype)
-    far = squared_distance((x_s - nothing) / c_2, table) * c_2.square() / (2 * spread(variance))
-    p = (p_x0.log() - far).softmax(-1)
-    free = query.state.changeable.unsqueeze(-1)
+    table = process.embedding.table().to(x_t.dtype)
     pins = torch.nn.functional.one_hot(query.tokens.clamp(max=process.vocabulary - 1), process.vocabulary)
-    return torch.where(free, p, pins.to(p.dtype))
+    free = query.state.changeable.unsqueeze(-1)
+    fixed = torch.where(free, p_x0, pins.to(p_x0.dtype)).log() - c_2.square() / (2 * spread(variance)) * table.square().sum(-1)
+
+    def law(x_s: Tensor) -> Tensor:
+        return (fixed + (c_2 / spread(variance) * (x_s - nothing)) @ table.T).softmax(-1)
+
+    return law
 
 
 def grid(process: EmbeddedProcess, steps: int, spacing: str, t_max: float, t_min: float) -> Tensor:
