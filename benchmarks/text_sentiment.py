@@ -15,8 +15,7 @@ neighbours (Wang and Manning, "Baselines and bigrams", 2012, MNB), which learns 
     end alone    eight particles, weighed by the classifier when they are finished
     guided       the wish `positive >= 0.9` (`negative >= 0.9`): of eight particles, weighed and tilted on the way; of a model
                  on vectors one, up the gradient
-    chosen       (on vectors) the same, one of eight
-    required     `sentiment is positive`: what the classifier reads otherwise is not returned
+    required     `sentiment is positive` of eight particles: what the classifier reads otherwise is not returned
     control      the autoregressive model, told what "conditioned" is told
     rejection    of its eight tries the one that the classifier likes best
 
@@ -53,7 +52,7 @@ from seqdiff.training.data import EncodedData
 
 PRESET = Path(__file__).parents[1] / "domains" / "text" / "presets" / "text-sentiment.toml"
 TASKS = ("opinion", "restaurant")
-WAYS = ("unguided", "conditioned", "fields", "end alone", "guided", "chosen", "required")
+WAYS = ("unguided", "conditioned", "fields", "end alone", "guided", "required")
 FIELD = {"positive": "good", "negative": "bad"}
 
 
@@ -105,7 +104,6 @@ def targets(judge: NaiveBayes, task: str) -> list[Target]:
             "unguided": {},
             "end alone": wish | {"particles": PARTICLES},
             "guided": wish,
-            "chosen": wish | {"particles": PARTICLES},
             "required": {"wishes": (f"sentiment is {name}",), "particles": PARTICLES},
         }
         if told:
@@ -117,7 +115,7 @@ def targets(judge: NaiveBayes, task: str) -> list[Target]:
 def possible(way: str, checkpoint: Checkpoint, asked: Sequence[Target]) -> bool:
     if not all(way in target.asked for target in asked):
         return False
-    return way not in (("chosen",) if isinstance(checkpoint.process, TokenProcess) else ("fields", "end alone"))
+    return isinstance(checkpoint.process, TokenProcess) or way not in ("fields", "end alone")
 
 
 def end_alone(checkpoint: Checkpoint, asked: Sequence[Target], label: str, samples: int, steps: int) -> Made:

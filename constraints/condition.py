@@ -166,7 +166,7 @@ class Constrained:
         return self.region if self.region is None or query.rows is None else self.region[query.rows]
 
     def _full(self, query: Query, M: Tensor, asked: Tensor) -> Tensor:
-        """Factors (R, L, V): M at the positions asked for, the token that stands there at the others."""
+        """Factors (R, L, V): M at the positions asked for, the token that stands there elsewhere; all asked: M itself."""
         x_t, (positions, _) = query.tokens, places(query)
         L = x_t.shape[1]
         if positions.shape[1] == L and bool(asked.all()) and bool((positions == torch.arange(L, device=x_t.device)).all()):

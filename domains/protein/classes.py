@@ -10,24 +10,22 @@ Shapes: R rows, L length, n sequences.
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import groupby
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from constraints.guidance.guides import ClassWish, LogProbability
+from domains.classifiers import bundled_classifier, log_classes, translation
 from domains.protein.data import BREAK, PROTEIN, UNKNOWN
 from domains.protein.states import STATES
 from seqdiff.alphabet import Alphabet
-from seqdiff.checkpoint import Checkpoint, load_checkpoint
+from seqdiff.checkpoint import Checkpoint
 from seqdiff.errors import ConditionError
 
 CLASSES = {"amp": ("protein-amp", "amp")}  # figure → (bundled classifier, its class)
 STATES_MODEL = "protein-states"
 PLACES = re.compile(r"(\d{1,4})-(\d{1,4})")
-BATCH = 256
 
 
 def read_places(text: str) -> tuple[int, int]:
@@ -38,23 +36,10 @@ def read_places(text: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
-@lru_cache
-def classifier(name: str) -> Checkpoint:
-    """A bundled classifier. Raises ConditionError that says how to make it where it is not there."""
-    from domains.registry import bundled_models
-
-    folder = bundled_models().get(name)
-    if folder is None:
-        raise ConditionError(
-            f"wish: needs the classifier {name!r} in domains/protein/models, where it is not; `seqdiff train {name}` makes it"
-        )
-    return load_checkpoint(folder)
-
-
 def probability(figure: str, sequences: list[str]) -> list[float]:
     """p(class | sequence) of valid sequences, in order; of several chains the least."""
     name, label = CLASSES[figure]
-    return class_probability(classifier(name), label, sequences)
+    return class_probability(bundled_classifier(name), label, sequences)
 
 
 def class_probability(checkpoint: Checkpoint, label: str, sequences: list[str]) -> list[float]:
@@ -67,7 +52,7 @@ def class_probability(checkpoint: Checkpoint, label: str, sequences: list[str]) 
 
 def state_probability(state: str, places: tuple[int, int], sequences: list[str], checkpoint: Checkpoint | None = None):
     """Mean p(state | sequence) over the residues first … last of valid sequences, in order."""
-    said, k = _log_classes(checkpoint or classifier(STATES_MODEL), sorted(set(sequences))), STATES.index(state)
+    said, k = _log_classes(checkpoint or bundled_classifier(STATES_MODEL), sorted(set(sequences))), STATES.index(state)
     first, last = places
     return [float(said[sequence][first : last + 1, k].exp().sum()) / (last + 1 - first) for sequence in sequences]
 
@@ -75,22 +60,16 @@ def state_probability(state: str, places: tuple[int, int], sequences: list[str],
 def state_shares(sequences: list[str], checkpoint: Checkpoint | None = None) -> list[tuple[float, ...]]:
     """For each valid sequence the mean p of each of STATES over its residues; chains are looked at one by one."""
     chains = sorted({chain for sequence in sequences for chain in sequence.split(BREAK)})
-    said = _log_classes(checkpoint or classifier(STATES_MODEL), chains)
+    said = _log_classes(checkpoint or bundled_classifier(STATES_MODEL), chains)
     whole = [torch.cat([said[chain] for chain in sequence.split(BREAK)]) for sequence in sequences]
     return [tuple(row.exp().mean(0).tolist()) for row in whole]
 
 
-@torch.no_grad()
 def _log_classes(checkpoint: Checkpoint, texts: list[str]) -> dict[str, Tensor]:
-    """What the network says of each clean text, those of a length together."""
-    network: Any = checkpoint.network
-    found: dict[str, Tensor] = {}
-    for _, group in groupby(sorted(texts, key=len), key=len):
-        alike = list(group)
-        for some in (alike[i : i + BATCH] for i in range(0, len(alike), BATCH)):
-            x_0 = torch.tensor([PROTEIN.encode(text) for text in some])
-            found |= zip(some, network.log_classes(x_0, torch.zeros(len(x_0), dtype=torch.float64)), strict=True)
-    return found
+    """What the network says of each clean text."""
+    ids = {text: tuple(PROTEIN.encode(text)) for text in texts}
+    found = log_classes(checkpoint, ids.values())
+    return {text: found[row] for text, row in ids.items()}
 
 
 @dataclass(frozen=True)
@@ -125,15 +104,10 @@ def look_ahead(figure: str, alphabet: Alphabet) -> Translated:
     """What tells a figure from rows of this alphabet under noise: a name of `CLASSES`, or a state and its residues."""
     state, _, places = figure.partition(" ")
     name, label = CLASSES.get(figure, (STATES_MODEL, state))
-    checkpoint = classifier(name)
+    checkpoint = bundled_classifier(name)
+    own = checkpoint.alphabet
     if places:
         wish: LogProbability = StateWish(checkpoint.network, STATES.index(state), read_places(places))
     else:
         wish = ClassWish(checkpoint.network, checkpoint.label_names.index(label))
-    return Translated(wish, translation(alphabet, checkpoint.alphabet))
-
-
-def translation(alphabet: Alphabet, own: Alphabet) -> Tensor:
-    """(V + 2,) the classifier's id of each id of an alphabet, mask and padding among them."""
-    ids = [own.ids.get(token, own.ids[UNKNOWN]) for token in alphabet.tokens]
-    return torch.tensor([*ids, own.mask, own.pad])
+    return Translated(wish, translation(alphabet, own, own.ids[UNKNOWN]))

@@ -13,38 +13,28 @@ Shapes: R rows, L length, V vocabulary, V′ that of the classifier.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import groupby
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from domains.classifiers import bundled_classifier, log_classes, translation
 from domains.text.fields import TEXT
 from domains.text.tokens import encode, kind_of, normal
 from seqdiff.alphabet import Alphabet
-from seqdiff.checkpoint import Checkpoint, load_checkpoint
+from seqdiff.checkpoint import Checkpoint
 from seqdiff.denoisers.classifier import leaves
-from seqdiff.errors import AlphabetError, ConditionError
+from seqdiff.errors import AlphabetError
 
 MODEL = "text-sentiment"
 CLASSES = ("positive", "negative")
 PHRASE = re.compile(rf"sentiment\s+is\s+({'|'.join(CLASSES)})", re.IGNORECASE)
-BATCH = 256
 LONGEST = 512  # tokens of a text that are looked at
 
 
-@lru_cache
 def classifier() -> Checkpoint:
     """The bundled one. Raises ConditionError that says how to make it where it is not there."""
-    from domains.registry import bundled_models
-
-    folder = bundled_models().get(MODEL)
-    if folder is None:
-        raise ConditionError(
-            f"wish: needs the classifier {MODEL!r} in domains/text/models, where it is not; `seqdiff train {MODEL}` makes it"
-        )
-    return load_checkpoint(folder)
+    return bundled_classifier(MODEL)
 
 
 def phrase(text: str) -> tuple[str, float, float] | None:
@@ -57,16 +47,9 @@ def probability(name: str, texts: Sequence[str], checkpoint: Checkpoint | None =
     """p(name | text), in order; None for a text of which the classifier knows no character."""
     checkpoint = checkpoint or classifier()
     label = checkpoint.label_names.index(name)
-    network: Any = checkpoint.network
     ids = {text: tuple(_encoded(text, checkpoint.alphabet)[:LONGEST]) for text in dict.fromkeys(texts)}
-    found: dict[tuple[int, ...], float] = {}
-    for length, group in groupby(sorted(set(ids.values()), key=len), key=len):
-        alike = list(group)
-        for some in (alike[i : i + BATCH] for i in range(0, len(alike) if length else 0, BATCH)):
-            with torch.no_grad():
-                said = network.log_classes(torch.tensor(some), torch.zeros(len(some), dtype=torch.float64))
-            found |= zip(some, said[:, label].exp().tolist(), strict=True)
-    return [found.get(ids[text]) for text in texts]
+    found = log_classes(checkpoint, ids.values())
+    return [float(found[ids[text]][label].exp()) if ids[text] else None for text in texts]
 
 
 def _encoded(text: str, alphabet: Alphabet) -> list[int]:
@@ -147,13 +130,8 @@ def said(name: str, alphabet: Alphabet, strength: float = 1.0) -> Said | None:
         return None
     checkpoint = classifier()
     own, label = checkpoint.alphabet, checkpoint.label_names.index(name)
-    table = None if own.tokens == alphabet.tokens else translation(alphabet, own)
+    table = None if own.tokens == alphabet.tokens else translation(alphabet, own, own.mask)
     return Said(checkpoint.network, label, table, alphabet.ids.get(TEXT), strength)
-
-
-def translation(alphabet: Alphabet, own: Alphabet) -> Tensor:
-    """(V + 2,) the classifier's id of each id of an alphabet; a token that it lacks is a hole to it."""
-    return torch.tensor([*(own.ids.get(token, own.mask) for token in alphabet.tokens), own.mask, own.pad])
 
 
 def towards(name: str, low: float, high: float) -> str | None:

@@ -40,7 +40,7 @@ def tagger():
 
 @pytest.fixture
 def bundled(tagger, monkeypatch):
-    monkeypatch.setattr(classes, "classifier", lambda name: {"protein-states": tagger}[name])
+    monkeypatch.setattr(classes, "bundled_classifier", lambda name: {"protein-states": tagger}[name])
 
 
 def test_residues_and_states_stand_by_turns(tmp_path):

@@ -62,10 +62,10 @@ def test_what_is_asked_and_what_counts():
     assert bad.asked["fields"] == {"template": "[opinion] bad [text] {}", "field_guidance": 2.0}
     masked = tiny_text()
     vectors, plain = on_vectors(masked), targets(judge, "restaurant")
-    ways = ("unguided", "conditioned", "fields", "end alone", "guided", "chosen", "required")
+    ways = ("unguided", "conditioned", "fields", "end alone", "guided", "required")
     assert [w for w in ways if possible(w, masked, plain)] == ["unguided", "end alone", "guided", "required"]
-    assert [w for w in ways if possible(w, vectors, plain)] == ["unguided", "guided", "chosen", "required"]
-    assert [w for w in ways if possible(w, masked, (good, bad))] == [w for w in ways if w != "chosen"]
+    assert [w for w in ways if possible(w, vectors, plain)] == ["unguided", "guided", "required"]
+    assert [w for w in ways if possible(w, masked, (good, bad))] == list(ways)
 
 
 def test_a_run_on_tiny_models(tmp_path, capsys):
@@ -92,7 +92,9 @@ def test_a_run_on_tiny_models(tmp_path, capsys):
     assert {way for name, way in of if name == "autoregressive"} == {"control", "rejection"}
     for model in ("masked", "vectors"):
         assert of[model, "required"]["guide"] == of[model, "required"]["returned"] / 4, "what is returned is read as asked"
-    assert of["vectors", "chosen"]["passes"] == 8 * of["vectors", "guided"]["passes"] == 8 * of["vectors", "unguided"]["passes"]
+    assert (
+        of["vectors", "required"]["passes"] == 8 * of["vectors", "guided"]["passes"] == 8 * of["vectors", "unguided"]["passes"]
+    )
     assert of["autoregressive", "rejection"]["guide"] >= of["autoregressive", "control"]["guide"]
     document = json.loads((tmp_path / "out.json").read_text())
     assert set(document["published"]["reliability"]) == {"sentence_polarity", "pros_cons"}
